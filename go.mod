@@ -1,0 +1,3 @@
+module overplane.dev/leads
+
+go 1.26
