@@ -1,6 +1,6 @@
 package lead
 
-import "regexp"
+import "strings"
 
 // A Mode separates an account's trial data from its real data.
 type Mode string
@@ -17,12 +17,13 @@ type Tenant struct {
 	Mode    Mode
 }
 
-// A DNS label (RFC 1123, section 2.1) of at most 32 characters, in lower case:
-// it is safe in logs, in keys of a table and in host names.
-var account = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$`)
-
 // ValidAccount reports whether name can name an account: 1 to 32 lower-case
-// letters, digits and hyphens, with no hyphen at either end.
+// letters, digits and hyphens, with no hyphen at either end. That is a DNS
+// label (RFC 1123, section 2.1): safe in logs, in keys of a table and in host
+// names.
 func ValidAccount(name string) bool {
-	return account.MatchString(name)
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return 1 <= len(name) && len(name) <= 32 &&
+		strings.Trim(name, alphanumeric+"-") == "" &&
+		name[0] != '-' && name[len(name)-1] != '-'
 }

@@ -1,0 +1,142 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+const (
+	// patience is how long a call goes on trying when its context has no
+	// nearer deadline. It is shorter than an era of nonces (see update.go)
+	// and than a signature's life, so that no late attempt is ever obeyed.
+	patience = 10 * time.Second
+
+	// attemptTimeout bounds one HTTP exchange: a connection that died while
+	// the function was frozen must leave time to try another.
+	attemptTimeout = 2 * time.Second
+
+	firstPause = 20 * time.Millisecond
+	maxPause   = 500 * time.Millisecond
+)
+
+// Open returns the table that the environment of a Lambda function names:
+// LEADS_TABLE, AWS_REGION and credentials, and AWS_ENDPOINT_URL_DYNAMODB or
+// AWS_ENDPOINT_URL where the database is not that of AWS. It sends nothing.
+//
+// The client is made by hand: the SDK's config.LoadDefaultConfig looks for
+// files, profiles and metadata services that no function has, and makes the
+// first answer several times slower.
+func Open() *Table {
+	options := dynamodb.Options{
+		Region: os.Getenv("AWS_REGION"),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{
+				AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
+				SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+				SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
+			}, nil
+		}),
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"} {
+		if url := os.Getenv(name); url != "" {
+			options.BaseEndpoint = &url
+		}
+	}
+	return New(dynamodb.New(options, Configure), os.Getenv("LEADS_TABLE"))
+}
+
+// Configure sets how a client of the table calls and retries; every client
+// given to [New] should have it.
+//
+// The SDK's own first pause is a second, it gives up when many calls fail at
+// once, and it takes an answer that broke off for final. Here the first pause
+// is 20 ms with full jitter, and what ends the trying is the deadline alone.
+func Configure(o *dynamodb.Options) {
+	o.HTTPClient = &http.Client{
+		Timeout: attemptTimeout,
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: attemptTimeout / 2}).DialContext,
+			TLSHandshakeTimeout: attemptTimeout / 2,
+			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
+			IdleConnTimeout:     90 * time.Second,
+			ForceAttemptHTTP2:   false,
+		},
+	}
+	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
+		s.MaxAttempts = 0 // no bound but the deadline
+		s.RateLimiter = ratelimit.None
+		s.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+			return pause(attempt), nil
+		})
+		s.Retryables = append(s.Retryables, retry.IsErrorRetryableFunc(passing))
+	})
+}
+
+// pause returns a random pause before the attempt after this one (full jitter,
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+func pause(attempt int) time.Duration {
+	most := maxPause
+	if attempt < 5 {
+		most = min(firstPause<<attempt, maxPause)
+	}
+	return rand.N(most)
+}
+
+// passing tells the SDK of faults that pass and that it does not know: an
+// answer that broke off, and a write that met a transaction.
+func passing(err error) aws.Ternary {
+	var conflict *types.TransactionConflictException
+	var broken *smithy.DeserializationError
+	if errors.As(err, &conflict) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// patient bounds the time of a call.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, patience)
+}
+
+// sleep pauses before another attempt of ours. It reports false when the time
+// is up.
+func sleep(ctx context.Context, attempt int) bool {
+	select {
+	case <-time.After(pause(attempt)):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
+
+// fault turns an error of the SDK into one of a lead.Store. What passes
+// becomes a [lead.BusyError]; a refusal, which means that the deployment is
+// wrong, stays as it is.
+func fault(err error) error {
+	if throttles.IsErrorThrottle(err).Bool() {
+		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: err}
+	}
+	var refused smithy.APIError
+	if errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient && passing(err) != aws.TrueTernary {
+		return err
+	}
+	return &lead.BusyError{RetryAfter: time.Second, Err: err}
+}

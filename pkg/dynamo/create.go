@@ -1,0 +1,107 @@
+package dynamo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+// Create implements [lead.Store] with one transaction: the lead, its place in
+// the books, and the record of the idempotency key stand together or not at
+// all.
+func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, once lead.Once) (lead.Lead, bool, error) {
+	now := t.Now()
+	id := t.mint.ID(now)
+	made := newLead(id, values)
+
+	put := types.TransactWriteItem{Put: &types.Put{
+		TableName:           &t.name,
+		Item:                itemOf(tenant, &made),
+		ConditionExpression: aws.String("attribute_not_exists(pk)"),
+	}}
+	writes := []types.TransactWriteItem{put, {}}
+	if once.Key != "" {
+		writes = append(writes, types.TransactWriteItem{Put: t.record(tenant, &made, once, now)})
+	}
+	second := mark("c", id.Time())
+	err := t.transact(ctx, writes, func(l *lane) {
+		writes[1] = t.book(tenant, l.book(period(id.Time()), second), second)
+	})
+
+	var cancelled *types.TransactionCanceledException
+	if !errors.As(err, &cancelled) {
+		return made, false, err
+	}
+	if once.Key != "" {
+		switch reason := cancelled.CancellationReasons[2]; aws.ToString(reason.Code) {
+		case refused:
+			return replay(reason.Item, made)
+		case conflict:
+			return lead.Lead{}, false, lead.ErrKeyInUse
+		}
+	}
+	if aws.ToString(cancelled.CancellationReasons[0].Code) == refused {
+		// Nobody else has this id: an attempt of ours took effect and its
+		// answer was lost.
+		return made, false, nil
+	}
+	return lead.Lead{}, false, fault(err)
+}
+
+func newLead(id lead.ID, values lead.Values) lead.Lead {
+	created := id.Time()
+	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1, Values: values}
+}
+
+// The record of an idempotency key: the values as a hash, and the lead that
+// was made of them. A replay answers from these and from what it was sent.
+const (
+	attrValues = "values"
+	attrLead   = "lead"
+)
+
+func (t *Table) record(tenant lead.Tenant, made *lead.Lead, once lead.Once, now time.Time) *types.Put {
+	name := sha256.Sum256([]byte(once.Source + "/" + once.Key))
+	it := key(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
+	it[attrValues] = &types.AttributeValueMemberB{Value: hash(made)}
+	it[attrLead] = text(string(made.ID))
+	it[attrExpires] = number(now.Add(once.Keep).Unix())
+	return &types.Put{
+		TableName: &t.name,
+		Item:      it,
+		// DynamoDB removes what has expired days later; until then we do not
+		// see it.
+		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR expires <= :now"),
+		ExpressionAttributeValues:           item{":now": number(now.Unix())},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+}
+
+// hash returns a digest of the values of a lead: equal for equal values, in
+// whatever way they were written.
+func hash(made *lead.Lead) []byte {
+	sum := sha256.Sum256((&lead.Lead{Values: made.Values}).AppendJSON(nil))
+	return sum[:]
+}
+
+// replay answers a create whose key came before. It was to make a lead of the
+// same values; what differs is the id and with it the time.
+func replay(record item, made lead.Lead) (lead.Lead, bool, error) {
+	first := lead.ID(stringOf(record[attrLead]))
+	values, _ := record[attrValues].(*types.AttributeValueMemberB)
+	switch {
+	case first == made.ID: // a lost answer of our own
+		return made, false, nil
+	case values == nil || !bytes.Equal(values.Value, hash(&made)):
+		return lead.Lead{}, false, lead.ErrKeyReused
+	}
+	return newLead(first, made.Values), true, nil
+}

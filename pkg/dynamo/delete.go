@@ -1,0 +1,56 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+// Delete implements [lead.Store] with one transaction: the lead goes, the book
+// of now says so, and the book of its creation says which second lost one.
+func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) error {
+	e := expression{names: map[string]string{}, values: item{}}
+	conditions := append([]string{"attribute_exists(pk)"}, e.precondition(only)...)
+	gone := types.TransactWriteItem{Delete: &types.Delete{
+		TableName:                           &t.name,
+		Key:                                 leadKey(tenant, id),
+		ConditionExpression:                 aws.String(strings.Join(conditions, " AND ")),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}}
+	if len(e.values) > 0 {
+		gone.Delete.ExpressionAttributeNames, gone.Delete.ExpressionAttributeValues = e.names, e.values
+	}
+
+	created, now := period(id.Time()), period(t.Now())
+	second, from := mark("x", id.Time()), "d"+created
+	writes := []types.TransactWriteItem{gone, {}}
+	if created != now {
+		writes = append(writes, types.TransactWriteItem{})
+	}
+	err := t.transact(ctx, writes, func(l *lane) {
+		if created == now {
+			writes[1] = t.book(tenant, l.book(now, second, from), second, from)
+			return
+		}
+		writes[1] = t.book(tenant, l.book(now, from), from)
+		writes[2] = t.book(tenant, l.lossBook(created, second), second)
+	})
+
+	var cancelled *types.TransactionCanceledException
+	if !errors.As(err, &cancelled) {
+		return err
+	}
+	lost := cancelled.CancellationReasons[0]
+	switch {
+	case aws.ToString(lost.Code) != refused:
+		return fault(err)
+	case lost.Item == nil:
+		return lead.ErrNotFound
+	}
+	return lead.ErrPreconditionFailed
+}

@@ -1,0 +1,132 @@
+package lead
+
+import "slices"
+
+// Kind is the type of a field's value.
+type Kind int
+
+// The kinds of field.
+const (
+	Text    Kind = iota // a string
+	Email               // a string that is empty or an e-mail address
+	Boolean             // true or false
+	Decimal             // a Number
+)
+
+// Field describes one writable field of a lead.
+type Field struct {
+	Name    string // its name in JSON
+	Column  string // the short name under which it is stored; it never changes
+	Kind    Kind
+	Max     int // greatest length: Unicode code points of a Text, bytes of an Email
+	Default any // nil where the field has none
+}
+
+const (
+	short    = 140  // characters of an ordinary field
+	address  = 2048 // characters of a web address
+	emailMax = 254  // bytes of an e-mail address (RFC 3696, erratum 1690)
+)
+
+// Fields are the writable fields, in the order of the reference. Stored names
+// are two letters because they count: a lead of up to 1 KB is written for half
+// the price of a larger one.
+var Fields = [...]Field{
+	{Name: "lead_name", Column: "ln", Max: short},
+	{Name: "company_name", Column: "cn", Max: short},
+	{Name: "email_id", Column: "em", Kind: Email, Max: emailMax},
+	{Name: "lead_owner", Column: "lo", Max: short, Default: "__user"},
+	{Name: "status", Column: "st", Max: short, Default: "Lead"},
+	{Name: "salutation", Column: "sa", Max: short},
+	{Name: "gender", Column: "ge", Max: short},
+	{Name: "customer", Column: "cu", Max: short},
+	{Name: "image", Column: "im", Max: address},
+	{Name: "phone", Column: "ph", Max: short},
+	{Name: "mobile_no", Column: "mo", Max: short},
+	{Name: "fax", Column: "fa", Max: short},
+	{Name: "type", Column: "ty", Max: short},
+	{Name: "market_segment", Column: "ms", Max: short},
+	{Name: "industry", Column: "in", Max: short},
+	{Name: "request_type", Column: "rt", Max: short},
+	{Name: "company", Column: "co", Max: short},
+	{Name: "website", Column: "we", Max: address},
+	{Name: "territory", Column: "te", Max: short},
+	{Name: "unsubscribed", Column: "un", Kind: Boolean, Default: false},
+	{Name: "blog_subscriber", Column: "bs", Kind: Boolean, Default: false},
+	{Name: "title", Column: "ti", Max: short},
+	{Name: "language", Column: "la", Max: short},
+	{Name: "first_name", Column: "fn", Max: short},
+	{Name: "middle_name", Column: "mn", Max: short},
+	{Name: "last_name", Column: "sn", Max: short},
+	{Name: "no_of_employees", Column: "ne", Max: short},
+	{Name: "whatsapp_no", Column: "wa", Max: short},
+	{Name: "phone_ext", Column: "pe", Max: short},
+	{Name: "qualified_by", Column: "qb", Max: short},
+	{Name: "qualified_on", Column: "qo", Max: short},
+	{Name: "qualification_status", Column: "qs", Max: short},
+	{Name: "job_title", Column: "jt", Max: short},
+	{Name: "annual_revenue", Column: "ar", Kind: Decimal},
+	{Name: "disabled", Column: "di", Kind: Boolean, Default: false},
+	{Name: "city", Column: "ci", Max: short},
+	{Name: "state", Column: "sp", Max: short},
+	{Name: "country", Column: "cy", Max: short},
+	{Name: "utm_content", Column: "uc", Max: short},
+	{Name: "utm_source", Column: "us", Max: short},
+	{Name: "utm_medium", Column: "um", Max: short},
+	{Name: "utm_campaign", Column: "up", Max: short},
+}
+
+// readOnly are the members of a lead that a client may send back and that are
+// then ignored.
+var readOnly = []string{"id", "created_at", "updated_at"}
+
+// fieldNamed returns the index of the field with this JSON name, or -1. Names
+// are case-sensitive.
+func fieldNamed(name string) int {
+	return slices.IndexFunc(Fields[:], func(f Field) bool { return f.Name == name })
+}
+
+// nearestName returns the field name that a misspelt one most likely meant, or
+// "" when none is near.
+func nearestName(name string) string {
+	if len(name) > 64 { // no field is meant, and the distance costs its square
+		return ""
+	}
+	best, nearest := len(name)/2+1, ""
+	for i := range Fields {
+		if d := distance(name, Fields[i].Name); d < best {
+			best, nearest = d, Fields[i].Name
+		}
+	}
+	return nearest
+}
+
+// distance is the Levenshtein distance of two names, in bytes. Case counts
+// for nothing, since wrong case is the likeliest slip.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			above := row[j+1]
+			cost := 1
+			if lower(a[i]) == lower(b[j]) {
+				cost = 0
+			}
+			row[j+1] = min(diagonal+cost, above+1, row[j]+1)
+			diagonal = above
+		}
+	}
+	return row[len(b)]
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

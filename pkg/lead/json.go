@@ -1,0 +1,201 @@
+package lead
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxDepth is how deep a body may nest, its own braces counted.
+const maxDepth = 32
+
+// Reasons for which a body is not the JSON we take, beside those of jsontext.
+var (
+	errDepth     = fmt.Errorf("it nests deeper than %d levels", maxDepth)
+	errNoObject  = errors.New("it is not an object")
+	errTrailing  = errors.New("something follows the object")
+	errTruncated = errors.New("it ends too early")
+)
+
+// ParseChanges reads the body of a create or an update: one JSON object whose
+// members are fields, or nothing but white space, which counts as {}. Members
+// that only the server writes (id, created_at, updated_at) are left out. The
+// error is an [Invalid] with every violation found.
+func ParseChanges(body []byte) ([]Change, error) {
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		return nil, nil
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	changes, found, err := readObject(d)
+	if err == nil {
+		err = readEnd(d)
+	}
+	if err != nil {
+		return nil, Invalid{syntaxViolation(err)}
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	return changes, nil
+}
+
+func readObject(d *jsontext.Decoder) (changes []Change, found Invalid, err error) {
+	if t, err := d.ReadToken(); err != nil {
+		return nil, nil, err
+	} else if t.Kind() != '{' {
+		return nil, nil, errNoObject
+	}
+	for d.PeekKind() != '}' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return nil, nil, err
+		}
+		name := t.String()
+		i := fieldNamed(name)
+		if i < 0 {
+			if !slices.Contains(readOnly, name) {
+				found = append(found, unknown(name))
+			}
+			if err := skipValue(d); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		value, wrong, err := readValue(d, &Fields[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		changes = append(changes, Change{i, value})
+		found = append(found, wrong...)
+	}
+	_, err = d.ReadToken()
+	return changes, found, err
+}
+
+func readEnd(d *jsontext.Decoder) error {
+	switch _, err := d.ReadToken(); err {
+	case io.EOF:
+		return nil
+	default:
+		return errTrailing
+	}
+}
+
+// readValue reads the value of a field. Its error is one of JSON; a value that
+// is JSON but not allowed for the field is in found.
+func readValue(d *jsontext.Decoder, f *Field) (value any, found Invalid, err error) {
+	kind := d.PeekKind()
+	if kind == '{' || kind == '[' {
+		return nil, Invalid{wrongType(f)}, skipValue(d)
+	}
+	t, err := d.ReadToken()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case kind == 'n':
+		return nil, nil, nil
+	case kind == '"' && (f.Kind == Text || f.Kind == Email):
+		s := t.String()
+		return s, f.violations(s), nil
+	case (kind == 't' || kind == 'f') && f.Kind == Boolean:
+		return t.Bool(), nil, nil
+	case kind == '0' && f.Kind == Decimal:
+		n, ok := ParseNumber(t.String())
+		if !ok {
+			found = Invalid{{f.Name, ParameterInvalid, fmt.Sprintf(
+				"Send a number for %s that has at most 38 significant digits and is 0 or of a magnitude from 1e-130 up to, but not including, 1e126.", f.Name)}}
+		}
+		return n, found, nil
+	}
+	return nil, Invalid{wrongType(f)}, nil
+}
+
+// skipValue reads a value of any type for its syntax alone.
+func skipValue(d *jsontext.Decoder) error {
+	depth := d.StackDepth()
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return err
+		}
+		switch now := d.StackDepth(); {
+		case now > maxDepth:
+			return errDepth
+		case now <= depth:
+			return nil
+		}
+	}
+}
+
+func wrongType(f *Field) Violation {
+	wanted := "a JSON string"
+	switch f.Kind {
+	case Boolean:
+		wanted = "true or false"
+	case Decimal:
+		wanted = "a JSON number"
+	}
+	return Violation{f.Name, ParameterInvalid, fmt.Sprintf("Send %s for %s, or null.", wanted, f.Name)}
+}
+
+func unknown(name string) Violation {
+	message := "No field has this name; leave it out."
+	if nearest := nearestName(name); nearest != "" {
+		message = fmt.Sprintf("No field has this name; did you mean %s?", nearest)
+	}
+	return Violation{name, ParameterUnknown, message}
+}
+
+// syntaxViolation says what is wrong without repeating any of the body.
+func syntaxViolation(err error) Violation {
+	reason, at := "it is not well formed", ""
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		at = fmt.Sprintf(" near byte %d", syntax.ByteOffset)
+	}
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		reason = "a name occurs twice in one object"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		reason = errTruncated.Error()
+	case err == errDepth, err == errNoObject, err == errTrailing:
+		reason = err.Error()
+	}
+	return Violation{Code: JSONInvalid, Message: fmt.Sprintf(
+		"The body is not valid: %s%s. Send one JSON object (RFC 8259) in UTF-8.", reason, at)}
+}
+
+// AppendJSON appends the lead as a JSON object to dst: every member, always,
+// in the order of the reference.
+func (l *Lead) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"id":"`...)
+	dst = append(dst, l.ID...)
+	dst = append(dst, `","created_at":"`...)
+	dst = l.CreatedAt.UTC().AppendFormat(dst, time.RFC3339)
+	dst = append(dst, `","updated_at":"`...)
+	dst = l.UpdatedAt.UTC().AppendFormat(dst, time.RFC3339)
+	dst = append(dst, '"')
+	for i := range Fields {
+		dst = append(dst, `,"`...)
+		dst = append(dst, Fields[i].Name...)
+		dst = append(dst, `":`...)
+		switch v := l.Values[i].(type) {
+		case string:
+			// Only text that is valid UTF-8 is ever stored.
+			dst, _ = jsontext.AppendQuote(dst, v)
+		case bool:
+			dst = strconv.AppendBool(dst, v)
+		case Number:
+			dst = append(dst, v...)
+		default:
+			dst = append(dst, "null"...)
+		}
+	}
+	return append(dst, '}')
+}

@@ -1,0 +1,59 @@
+package lead
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Code is the kind of a violation, as clients see it.
+type Code string
+
+// The kinds of violation.
+const (
+	JSONInvalid      Code = "json_invalid"      // the body is not one JSON object
+	ParameterUnknown Code = "parameter_unknown" // there is no such parameter
+	ParameterInvalid Code = "parameter_invalid" // the value is not allowed
+	ParameterTooLong Code = "parameter_too_long"
+)
+
+// Violation says what is wrong with one parameter and what to do about it.
+type Violation struct {
+	Param   string // "" where no parameter is at fault
+	Code    Code
+	Message string
+}
+
+// Invalid is the error of a request that breaks rules: every one of them, in
+// the order in which they stand in the request.
+type Invalid []Violation
+
+func (e Invalid) Error() string {
+	var messages []string
+	for _, v := range e {
+		messages = append(messages, v.Message)
+	}
+	return strings.Join(messages, " ")
+}
+
+// violations returns what is wrong with a text for the field.
+func (f *Field) violations(s string) (found Invalid) {
+	add := func(code Code, format string, args ...any) {
+		found = append(found, Violation{f.Name, code, fmt.Sprintf(format, args...)})
+	}
+	if f.Kind == Email {
+		if len(s) > f.Max {
+			add(ParameterTooLong, "Send at most %d bytes for %s.", f.Max, f.Name)
+		} else if s != "" && !validEmail(s) {
+			add(ParameterInvalid, "Send an e-mail address such as name@example.com for %s, or an empty string.", f.Name)
+		}
+		return found
+	}
+	if utf8.RuneCountInString(s) > f.Max {
+		add(ParameterTooLong, "Send at most %d characters for %s.", f.Max, f.Name)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }) {
+		add(ParameterInvalid, "Send %s without control characters other than tab, line feed and carriage return.", f.Name)
+	}
+	return found
+}
