@@ -26,7 +26,7 @@ var (
 // ParseChanges reads the body of a create or an update: one JSON object whose
 // members are fields, or nothing but white space, which counts as {}. Members
 // that only the server writes (id, created_at, updated_at) are left out. The
-// error is an [Invalid] with every violation found.
+// error is a [*SyntaxError], or an [Invalid] with every violation found.
 func ParseChanges(body []byte) ([]Change, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return nil, nil
@@ -37,7 +37,7 @@ func ParseChanges(body []byte) ([]Change, error) {
 		err = readEnd(d)
 	}
 	if err != nil {
-		return nil, Invalid{syntaxViolation(err)}
+		return nil, syntaxError(err)
 	}
 	if len(found) > 0 {
 		return nil, found
@@ -152,8 +152,7 @@ func unknown(name string) Violation {
 	return Violation{name, ParameterUnknown, message}
 }
 
-// syntaxViolation says what is wrong without repeating any of the body.
-func syntaxViolation(err error) Violation {
+func syntaxError(err error) *SyntaxError {
 	reason, at := "it is not well formed", ""
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
@@ -167,7 +166,7 @@ func syntaxViolation(err error) Violation {
 	case err == errDepth, err == errNoObject, err == errTrailing:
 		reason = err.Error()
 	}
-	return Violation{Code: JSONInvalid, Message: fmt.Sprintf(
+	return &SyntaxError{fmt.Sprintf(
 		"The body is not valid: %s%s. Send one JSON object (RFC 8259) in UTF-8.", reason, at)}
 }
 

@@ -11,7 +11,6 @@ type Code string
 
 // The kinds of violation.
 const (
-	JSONInvalid      Code = "json_invalid"      // the body is not one JSON object
 	ParameterUnknown Code = "parameter_unknown" // there is no such parameter
 	ParameterInvalid Code = "parameter_invalid" // the value is not allowed
 	ParameterTooLong Code = "parameter_too_long"
@@ -19,7 +18,7 @@ const (
 
 // Violation says what is wrong with one parameter and what to do about it.
 type Violation struct {
-	Param   string // "" where no parameter is at fault
+	Param   string
 	Code    Code
 	Message string
 }
@@ -35,6 +34,12 @@ func (e Invalid) Error() string {
 	}
 	return strings.Join(messages, " ")
 }
+
+// SyntaxError is the error of a body that is not one JSON object. It says what
+// is wrong without repeating any of the body.
+type SyntaxError struct{ Message string }
+
+func (e *SyntaxError) Error() string { return e.Message }
 
 // violations returns what is wrong with a text for the field.
 func (f *Field) violations(s string) (found Invalid) {
