@@ -31,7 +31,7 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 	if once.Key != "" {
 		writes = append(writes, types.TransactWriteItem{Put: t.record(tenant, &made, once, now)})
 	}
-	second := mark("c", id.Time())
+	second := mark("c", cellOf(id.Time()))
 	err := t.transact(ctx, writes, func(l *lane) {
 		writes[1] = t.book(tenant, l.book(period(id.Time()), second), second)
 	})

@@ -27,7 +27,7 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only
 	}
 
 	created, now := period(id.Time()), period(t.Now())
-	second, from := mark("x", id.Time()), "d"+created
+	second, from := mark("x", cellOf(id.Time())), "d"+created
 	writes := []types.TransactWriteItem{gone, {}}
 	if created != now {
 		writes = append(writes, types.TransactWriteItem{})

@@ -9,47 +9,177 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// statement is what the books of a tenant say.
+// A balance line says how many leads there were at the end of a period. It is
+// made of books that no longer change, so it holds nothing that could be lost:
+// it saves reading. Its name sorts after every book, so that one query reads
+// it and the newest books.
+const (
+	balanceName = "~balance"
+
+	attrThrough = "through" // the last period that is counted
+	attrTotal   = "total"
+)
+
+// window is how many settled periods are read along with the newest, so that
+// the balance need not be brought forward in each of them.
+const window = 3
+
+// statement is what the newest books of a tenant say.
 type statement struct {
-	total   int64            // leads there are
-	seconds map[string]int64 // those of them that were created in a second
+	total int64 // leads there are
+	since string
+	books []item // all, from the period since on
+
+	// cells counts the leads there are by the cell of their creation, from
+	// the period since on.
+	cells map[string]int64
+
+	// lost are the periods that lost leads of late. The index may still name
+	// those leads.
+	lost map[string]bool
 }
 
-// add enters a book.
-func (s *statement) add(it item) {
-	period := stringOf(it[attrSK])[:periodLength]
-	for name, value := range it {
-		switch n := intOf(value); {
-		case name == attrPK || name == attrSK:
-		case name[0] == 'c':
-			s.total += n
-			s.seconds[marked(period, name)] += n
-		case name[0] == 'x':
-			s.seconds[marked(period, name)] -= n
-		case name[0] == 'd':
-			s.total -= n
+// statement reads the newest books and the balance, strongly consistent, in one
+// query. Where the balance is missing or far behind, it reads the books since.
+func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, error) {
+	settled := lastSettled(t.Now())
+	s := &statement{since: earlier(settled, window-1), cells: map[string]int64{}, lost: map[string]bool{}}
+	err := t.eachBook(ctx, tenant, s.since, "~~", func(it item) { s.books = append(s.books, it) })
+	if err != nil {
+		return nil, err
+	}
+	var balance struct {
+		through string
+		total   int64
+	}
+	if last := len(s.books) - 1; last >= 0 && stringOf(s.books[last][attrSK]) == balanceName {
+		balance.through, balance.total = stringOf(s.books[last][attrThrough]), intOf(s.books[last][attrTotal])
+		s.books = s.books[:last]
+	}
+	save := func(through string) {
+		t.save(ctx, through, item{
+			attrPK: text(booksOf(tenant)), attrSK: text(balanceName),
+			attrThrough: text(through), attrTotal: number(balance.total),
+		})
+	}
+	stale := balance.through < earlier(settled, 1)
+	if balance.through < earlier(s.since, 1) {
+		err := t.eachPeriod(ctx, tenant, balance.through, s.since, func(books []item) {
+			for _, book := range books {
+				balance.total += change(book)
+			}
+		}, save)
+		if err != nil {
+			return nil, err
+		}
+		balance.through = earlier(s.since, 1)
+	}
+
+	s.total = balance.total
+	for _, book := range s.books {
+		s.enter(book)
+		if p := periodOf(book); p > balance.through {
+			s.total += change(book)
+			if p <= settled {
+				balance.total += change(book)
+			}
+		}
+	}
+	if stale {
+		save(settled)
+	}
+	return s, nil
+}
+
+// enter enters a book into what is known of cells.
+func (s *statement) enter(book item) {
+	for name, value := range book {
+		switch n := intOf(value); name[0] {
+		case 'c':
+			s.cells[marked(periodOf(book), name)] += n
+		case 'x':
+			s.cells[marked(periodOf(book), name)] -= n
+		case 'd':
+			s.lost[name[1:]] = true
 		}
 	}
 }
 
-// statement reads the books, strongly consistent.
-func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, error) {
-	s := &statement{seconds: map[string]int64{}}
+// change returns by how much a book changes the total.
+func change(book item) (n int64) {
+	for name, value := range book {
+		switch name[0] {
+		case 'c':
+			n += intOf(value)
+		case 'd':
+			n -= intOf(value)
+		}
+	}
+	return n
+}
+
+// eachBook reads the items of a tenant's books between two names, in order,
+// strongly consistent.
+func (t *Table) eachBook(ctx context.Context, tenant lead.Tenant, from, to string, enter func(item)) error {
+	return t.eachPage(ctx, tenant, from, to, func(books []item, _ bool) {
+		for _, book := range books {
+			enter(book)
+		}
+	})
+}
+
+// eachPeriod reads the books after one period and before another, a period at a
+// time, and calls save after each page with the last period that was entered,
+// so that a history too long for one call is read in several.
+func (t *Table) eachPeriod(ctx context.Context, tenant lead.Tenant, after, before string, enter func([]item), save func(through string)) error {
+	from := after + "~"
+	if after == "" {
+		from = "0" // books begin with a year
+	}
+	var open []item // the books of the period that is being read
+	return t.eachPage(ctx, tenant, from, before, func(books []item, more bool) {
+		through := ""
+		for _, book := range books {
+			if len(open) > 0 && periodOf(open[0]) != periodOf(book) {
+				enter(open)
+				through = periodOf(open[0])
+				open = nil
+			}
+			open = append(open, book)
+		}
+		switch {
+		case !more && len(open) > 0:
+			enter(open)
+		case more && through != "":
+			save(through)
+		}
+	})
+}
+
+func (t *Table) eachPage(ctx context.Context, tenant lead.Tenant, from, to string, enter func(books []item, more bool)) error {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,
-		KeyConditionExpression:    aws.String("pk = :books"),
-		ExpressionAttributeValues: item{":books": text(booksOf(tenant))},
+		KeyConditionExpression:    aws.String("pk = :books AND sk BETWEEN :from AND :to"),
+		ExpressionAttributeValues: item{":books": text(booksOf(tenant)), ":from": text(from), ":to": text(to)},
 		ConsistentRead:            aws.Bool(true),
-		ScanIndexForward:          aws.Bool(false),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fault(err)
+			return fault(err)
 		}
-		for _, it := range page.Items {
-			s.add(it)
-		}
+		enter(page.Items, pages.HasMorePages())
 	}
-	return s, nil
+	return nil
+}
+
+// save stores a line that was made of settled books, unless there is one that
+// reaches further. It is a cache: that it could not be stored is no error.
+func (t *Table) save(ctx context.Context, through string, line item) {
+	_, _ = t.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName:                 &t.name,
+		Item:                      line,
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR through < :through"),
+		ExpressionAttributeValues: item{":through": text(through)},
+	})
 }
