@@ -19,6 +19,7 @@ type Table struct {
 	name   string
 	mint   lead.Mint
 	lanes  lanes
+	near   int64 // see nearOffset
 
 	// Now tells the time. Tests that move it set it before the first call.
 	Now func() time.Time
@@ -26,7 +27,7 @@ type Table struct {
 
 // New returns the table of this name. It sends nothing.
 func New(client *dynamodb.Client, name string) *Table {
-	return &Table{client: client, name: name, Now: time.Now}
+	return &Table{client: client, name: name, near: nearOffset, Now: time.Now}
 }
 
 // The names of attributes, beside those of lead.Fields.

@@ -90,7 +90,7 @@ type place struct {
 // find returns the place of a lead in the list: the index itself where that is
 // near, else by the newest books, else by day and cell.
 func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offset int64) (place, error) {
-	if offset <= nearOffset {
+	if offset <= t.near {
 		return place{before: "~", skip: int(offset), cells: s.cells}, nil
 	}
 	cell, skip := newest(s.cells, offset)

@@ -1,0 +1,85 @@
+package dynamo_test
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/lead"
+)
+
+// TestListsAreExact holds total and every offset to a plain list of what was
+// created and deleted, while time passes in all ways.
+func TestListsAreExact(t *testing.T) {
+	client, _ := dynamotest.Start(t)
+	var accounts atomic.Int64
+	rapid.Check(t, func(rt *rapid.T) {
+		now := time.Date(2026, 2, 27, 23, 49, 0, 0, time.UTC)
+		table := dynamo.New(client, dynamotest.TableName)
+		table.Now = func() time.Time { return now }
+		tenant := lead.Tenant{Account: fmt.Sprintf("a%d", accounts.Add(1)), Mode: lead.Test}
+		var model []lead.ID // newest first
+
+		rt.Repeat(map[string]func(*rapid.T){
+			"time passes": func(rt *rapid.T) {
+				now = now.Add(rapid.SampledFrom([]time.Duration{
+					time.Microsecond, 300 * time.Millisecond, time.Second, 3 * time.Second, time.Minute,
+					9 * time.Minute, 10 * time.Minute, 26 * time.Minute, 2 * time.Hour, 24 * time.Hour, 400 * 24 * time.Hour,
+					-time.Second, -time.Minute,
+				}).Draw(rt, "by"))
+			},
+			"create": func(rt *rapid.T) {
+				for range rapid.SampledFrom([]int{1, 1, 2, 12}).Draw(rt, "leads") {
+					made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.Once{})
+					if err != nil {
+						rt.Fatal(err)
+					}
+					model = slices.Insert(model, 0, made.ID)
+				}
+			},
+			"delete": func(rt *rapid.T) {
+				if len(model) == 0 {
+					return
+				}
+				i := rapid.IntRange(0, len(model)-1).Draw(rt, "which")
+				if err := table.Delete(t.Context(), tenant, model[i], lead.Precondition{}); err != nil {
+					rt.Fatal(err)
+				}
+				if err := table.Delete(t.Context(), tenant, model[i], lead.Precondition{}); err != lead.ErrNotFound {
+					rt.Fatalf("a second delete: %v", err)
+				}
+				model = slices.Delete(model, i, i+1)
+			},
+			"forget caches": func(rt *rapid.T) {
+				if err := table.ForgetCaches(t.Context(), tenant); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"": func(rt *rapid.T) {
+				for _, offset := range []int{0, rapid.IntRange(0, len(model)+1).Draw(rt, "offset")} {
+					for _, near := range []int64{3, -1} {
+						table.SetNear(near)
+						leads, total, err := table.List(t.Context(), tenant, 5, int64(offset))
+						if err != nil {
+							rt.Fatal(err)
+						}
+						var got []lead.ID
+						for _, l := range leads {
+							got = append(got, l.ID)
+						}
+						want := model[min(offset, len(model)):min(offset+5, len(model))]
+						if total != int64(len(model)) || !slices.Equal(got, want) {
+							rt.Fatalf("offset %d: total %d of %d, %v, want %v", offset, total, len(model), got, want)
+						}
+					}
+				}
+			},
+		})
+	})
+}
