@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"rsc.io/script"
@@ -39,6 +41,7 @@ func (s *session) commands() map[string]script.Cmd {
 		"add":      s.command("keep a sum", "NAME A B", 3, 3, s.add),
 		"equal":    s.command("two values are the same text", "A B", 2, 2, s.checkEqual),
 		"before":   s.command("one value sorts before another", "A B", 2, 2, s.checkBefore),
+		"pause":    s.command("wait until a time in whole seconds is another", "", 0, 0, pause),
 		"alone":    s.command("no other script runs beside this one", "", 0, 0, s.alone),
 	}
 }
@@ -208,6 +211,16 @@ func (s *session) curl(state *script.State, args ...string) error {
 	}
 	a, err := s.send(state.Context(), r)
 	return s.take(state, r, a, err)
+}
+
+// pause waits for more than a second: the API tells times in whole seconds.
+func pause(state *script.State, _ ...string) error {
+	select {
+	case <-time.After(1100 * time.Millisecond):
+		return nil
+	case <-state.Context().Done():
+		return context.Cause(state.Context())
+	}
 }
 
 func (s *session) alone(*script.State, ...string) error { return nil } // source.alone reads it

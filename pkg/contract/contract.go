@@ -40,6 +40,7 @@
 //	curl FILE [ID]                send what a curl command in FILE would send, with the target's
 //	                              address, the current key, and ID instead of the example's id
 //	request … &, wait             send several at once; wait for all of them
+//	pause                         wait until a time in whole seconds is another
 //
 // Saying what must come back (always about the last answer):
 //
