@@ -1,0 +1,44 @@
+package contract
+
+import "rsc.io/script"
+
+// An Untruth is something that a stand-in for AWS does otherwise than the
+// contract says. Scripts leave a line out with the condition [!Name].
+type Untruth struct {
+	Name   string
+	Reason string
+}
+
+var oneRequestID = Untruth{"one-request-id", "every request of the process has the same request id"}
+
+var encodedSlashRefused = Untruth{"encoded-slash-refused", "a path with %2F is answered by the tool itself"}
+
+// Untruths are the known ones of each stand-in, by the stand-in's name. This
+// is the only list of them: what is not here must hold.
+var Untruths = map[string][]Untruth{
+	"sam-local": {oneRequestID, encodedSlashRefused},
+}
+
+// conditions makes every known untruth a condition of the script language,
+// true where the target has it.
+func conditions(has []Untruth) map[string]script.Cond {
+	conds := make(map[string]script.Cond)
+	for _, list := range Untruths {
+		for _, u := range list {
+			conds[u.Name] = script.BoolCondition(u.Reason, hasUntruth(has, u))
+		}
+	}
+	for _, u := range has {
+		conds[u.Name] = script.BoolCondition(u.Reason, true)
+	}
+	return conds
+}
+
+func hasUntruth(has []Untruth, want Untruth) bool {
+	for _, u := range has {
+		if u.Name == want.Name {
+			return true
+		}
+	}
+	return false
+}
