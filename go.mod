@@ -10,6 +10,7 @@ require (
 	github.com/go-json-experiment/json v1.27.2
 	github.com/kballard/go-shellquote v0.0.0-20180428030007-95032a82bc51
 	golang.org/x/tools v0.52.0
+	pgregory.net/rapid v1.3.0
 	rsc.io/script v0.0.2
 )
 
