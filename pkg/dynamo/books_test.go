@@ -69,10 +69,7 @@ func TestListsAreExact(t *testing.T) {
 						if err != nil {
 							rt.Fatal(err)
 						}
-						var got []lead.ID
-						for _, l := range leads {
-							got = append(got, l.ID)
-						}
+						got := idsOf(leads)
 						want := model[min(offset, len(model)):min(offset+5, len(model))]
 						if total != int64(len(model)) || !slices.Equal(got, want) {
 							rt.Fatalf("offset %d: total %d of %d, %v, want %v", offset, total, len(model), got, want)

@@ -57,45 +57,66 @@ func (t *Table) page(ctx context.Context, tenant lead.Tenant, limit int, offset 
 	}
 	leads := make([]lead.Lead, 0, want)
 	for len(leads) < want {
-		keys, err := t.index(ctx, tenant, from.before, from.skip+want-len(leads))
+		missing := want - len(leads)
+		keys, more, err := t.index(ctx, tenant, from.before, from.rows(missing))
 		if err != nil {
 			return nil, 0, err
 		}
-		if len(keys) <= from.skip {
+		if len(keys) == 0 {
 			return nil, 0, errUnsettled
 		}
-		if err := from.check(keys); err != nil {
+		last := keys[len(keys)-1]
+		if keys, err = t.withoutGhosts(ctx, keys, more, from); err != nil {
 			return nil, 0, err
 		}
-		found, err := t.fetch(ctx, keys[from.skip:])
+		passed := min(len(keys), from.skip)
+		if keys = keys[passed:]; len(keys) > missing {
+			keys = keys[:missing]
+			last = keys[missing-1]
+		}
+		found, err := t.fetch(ctx, keys)
 		if err != nil {
 			return nil, 0, err
 		}
 		leads = append(leads, found...)
-		from = place{before: createdAt(leadID(keys[len(keys)-1]))}
+		from = place{before: createdAt(leadID(last)), skip: from.skip - passed, lost: s.lost}
 	}
 	return leads, s.total, nil
 }
 
 // place is where in the index a page begins.
 type place struct {
-	before string // the index is read from here, towards the older
-	skip   int    // and so many leads are passed over
+	before string           // the index is read from here, towards the older
+	skip   int              // and so many leads are passed over
+	cells  map[string]int64 // the counts of the cells that are known
+	lost   map[string]bool  // see statement
+	first  int64            // the count of the first cell, where it is known
+}
 
-	// cells are the counts of the cells that are known. The oldest of them may
-	// be known although it was not read whole.
-	cells map[string]int64
+// fewGhosts is how many rows of the index are looked up to tell leads from
+// ghosts; with more of them, the index is given time.
+const fewGhosts = 100
+
+// rows returns how many rows of the index to read for so many leads. A long
+// first cell that lost leads of late is read whole: its count tells whether
+// the index shows some that are gone.
+func (p place) rows(leads int) int {
+	rows := p.skip + leads
+	if cell := p.before[:min(len(p.before), periodLength)]; p.skip > fewGhosts && p.lost[cell] {
+		rows = max(rows, int(p.first)+1)
+	}
+	return rows
 }
 
 // find returns the place of a lead in the list: the index itself where that is
 // near, else by the newest books, else by day and cell.
 func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offset int64) (place, error) {
 	if offset <= t.near {
-		return place{before: "~", skip: int(offset), cells: s.cells}, nil
+		return place{before: "~", skip: int(offset), cells: s.cells, lost: s.lost}, nil
 	}
 	cell, skip := newest(s.cells, offset)
 	if cell != "" {
-		return place{endOf(cell), int(skip), s.cells}, nil
+		return place{endOf(cell), int(skip), s.cells, s.lost, s.cells[cell]}, nil
 	}
 	days, err := t.calendar(ctx, tenant, s)
 	if err != nil {
@@ -112,7 +133,7 @@ func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offs
 	if cell, skip = newest(onDay.cells, rest); cell == "" {
 		return place{}, errUnsettled
 	}
-	return place{endOf(cell), int(skip), onDay.cells}, nil
+	return place{endOf(cell), int(skip), onDay.cells, s.lost, onDay.cells[cell]}, nil
 }
 
 // newest returns the span that holds the lead at an offset from the newest, and
@@ -127,24 +148,50 @@ func newest(counts map[string]int64, offset int64) (span string, rest int64) {
 	return "", 0
 }
 
-// check reports errUnsettled where the index lacks a lead that the books count.
-func (p place) check(keys []item) error {
+// withoutGhosts holds what the index shows against the books. Where it lacks a
+// lead, that is errUnsettled. Where it may show leads that are gone, among those
+// that are passed over, they are looked up and left out; those further on will
+// be missed when they are fetched.
+func (t *Table) withoutGhosts(ctx context.Context, keys []item, more bool, p place) ([]item, error) {
 	shown := map[string]int64{}
 	for _, k := range keys {
 		shown[cellOf(leadID(k).Time())]++
 	}
-	last := cellOf(leadID(keys[len(keys)-1]).Time())
+	last := "" // the cell that may not have been read whole
+	if more {
+		last = cellOf(leadID(keys[len(keys)-1]).Time())
+	}
 	for cell, n := range p.cells {
 		if last < cell && cell < p.before && shown[cell] < n {
-			return errUnsettled
+			return nil, errUnsettled
 		}
 	}
-	return nil
+	doubtful := map[lead.ID]item{}
+	for _, k := range keys[:min(len(keys), p.skip)] {
+		id := leadID(k)
+		cell := cellOf(id.Time())
+		n, known := p.cells[cell]
+		whole := known && last < cell
+		if whole && shown[cell] > n || !whole && p.lost[cell[:periodLength]] {
+			doubtful[id] = k
+		}
+	}
+	if len(doubtful) > fewGhosts {
+		return nil, errUnsettled
+	}
+	found, err := t.fetch(ctx, slices.Collect(maps.Values(doubtful)))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range found {
+		delete(doubtful, l.ID)
+	}
+	return slices.DeleteFunc(keys, func(k item) bool { return doubtful[leadID(k)] != nil }), nil
 }
 
-// index returns the keys of the newest leads created before, at most limit.
-func (t *Table) index(ctx context.Context, tenant lead.Tenant, before string, limit int) ([]item, error) {
-	var keys []item
+// index returns the keys of the newest leads created before, at most limit, and
+// whether there may be more.
+func (t *Table) index(ctx context.Context, tenant lead.Tenant, before string, limit int) (keys []item, more bool, err error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		IndexName:                 aws.String(indexName),
@@ -156,13 +203,13 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, before string, li
 	for len(keys) < limit && pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fault(err)
+			return nil, false, fault(err)
 		}
 		for _, it := range page.Items {
 			keys = append(keys, item{attrPK: it[attrPK], attrSK: it[attrSK]})
 		}
 	}
-	return keys[:min(len(keys), limit)], nil
+	return keys, len(keys) >= limit, nil
 }
 
 // fetch reads the leads that have these keys, in this order, strongly
