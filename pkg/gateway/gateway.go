@@ -15,8 +15,11 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"overplane.dev/leads/pkg/api"
 )
 
 // Start serves h to the Lambda runtime. It does not return.
@@ -41,6 +44,11 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	// see as a 500: it is refused where it stands (see event.body).
 	if err := json.Unmarshal(payload, &e, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("the event is not an API Gateway event: %w", err)
+	}
+	// Not the event's own id: sam local repeats it, and Lambda's is the one
+	// that the platform's log lines have.
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		ctx = api.WithRequestID(ctx, lc.AwsRequestID)
 	}
 	r, err := e.request(ctx)
 	if err != nil {

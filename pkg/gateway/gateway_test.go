@@ -17,8 +17,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"pgregory.net/rapid"
 
+	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/gateway"
 )
 
@@ -283,6 +285,19 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 	}
 	if !got.deadline.Equal(want) {
 		t.Errorf("deadline %v, want %v", got.deadline, want)
+	}
+}
+
+func TestRequestIDIsLambdas(t *testing.T) {
+	ctx := lambdacontext.NewContext(context.Background(), &lambdacontext.LambdaContext{AwsRequestID: "8476a536-e9f4"})
+	event, _ := json.Marshal(with(httpAPI("GET", "/"), "headers", object{"request-id": "forged"}))
+	out, err := gateway.New(api.New(api.Config{}).Handler()).Invoke(ctx, event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	if err := json.Unmarshal(out, &a); err != nil || a.Headers["Request-Id"] != "8476a536-e9f4" {
+		t.Errorf("answered %s, %v", out, err)
 	}
 }
 
