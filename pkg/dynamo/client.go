@@ -35,8 +35,9 @@ const (
 )
 
 // Open returns the table that the environment of a Lambda function names:
-// LEADS_TABLE, AWS_REGION and credentials, and AWS_ENDPOINT_URL_DYNAMODB or
-// AWS_ENDPOINT_URL where the database is not that of AWS. It sends nothing.
+// LEADS_TABLE, AWS_REGION and credentials, and where the database is not that
+// of AWS, DYNAMODB_ENDPOINT (which the template sets for sam local),
+// AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL. It sends nothing.
 //
 // The client is made by hand: the SDK's config.LoadDefaultConfig looks for
 // files, profiles and metadata services that no function has, and makes the
@@ -52,7 +53,7 @@ func Open() *Table {
 			}, nil
 		}),
 	}
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "DYNAMODB_ENDPOINT"} {
 		if url := os.Getenv(name); url != "" {
 			options.BaseEndpoint = &url
 		}

@@ -1,0 +1,17 @@
+// The function create-lead creates a lead: POST /api/crm/lead.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/gateway"
+)
+
+func main() {
+	table := dynamo.Open()
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	gateway.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.CreateLead))
+}

@@ -1,0 +1,16 @@
+// The function unmatched answers what no route of the HTTP API takes: 404, 405,
+// and OPTIONS. It knows no database.
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/gateway"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	gateway.Start(api.New(api.Config{Log: log}).Handler())
+}
