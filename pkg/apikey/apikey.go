@@ -29,8 +29,10 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
+// IDLength is the number of characters of a key's id.
+const IDLength = 12
+
 const (
-	idLen       = 12
 	secretLen   = 32
 	checksumLen = 6
 )
@@ -50,7 +52,7 @@ type Key struct {
 // nowhere else and cannot be had a second time. The Key is what to store.
 // A zero expires means never. Times are kept in UTC to the second.
 func Mint(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text string, key Key) {
-	id := randomText(idLen)
+	id := randomText(IDLength)
 	text = prefix(tenant.Mode) + id + randomText(secretLen)
 	text += checksum(text)
 	return text, Key{
@@ -69,7 +71,7 @@ func Mint(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text strin
 func Parse(text string) (id string, mode lead.Mode, ok bool) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
 		rest, found := strings.CutPrefix(text, prefix(mode))
-		if !found || len(rest) != idLen+secretLen+checksumLen {
+		if !found || len(rest) != IDLength+secretLen+checksumLen {
 			continue
 		}
 		body, sum := text[:len(text)-checksumLen], text[len(text)-checksumLen:]
@@ -77,7 +79,7 @@ func Parse(text string) (id string, mode lead.Mode, ok bool) {
 			continue
 		}
 		// A copy, so that whoever keeps the id does not keep the secret.
-		return strings.Clone(rest[:idLen]), mode, true
+		return strings.Clone(rest[:IDLength]), mode, true
 	}
 	return "", "", false
 }

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 )
 
 // Version is the version of dynoxide that this package runs.
@@ -96,6 +97,7 @@ func download(ctx context.Context, pkg npmPackage, dir string) ([]byte, error) {
 		// By itself npm takes more than a minute to say that it has no network.
 		"--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 	npm.Dir = dir
+	npm.WaitDelay = time.Second // for what npm started, when it is called off
 	said, err := npm.Output()
 	switch {
 	case ctx.Err() != nil:

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
+
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/engine"
+)
+
+// answerTime is how long a database has to answer what a command asks of it.
+const answerTime = 10 * time.Second
+
+// database is the table and, for people, where it is.
+type database struct {
+	*dynamo.Table
+	place string
+}
+
+func tableName() string { return cmp.Or(os.Getenv("LEADS_TABLE"), "leads") }
+
+// openLocal returns the table of an engine that takes any credentials. The
+// region matters to engines that keep the tables of each region apart.
+func openLocal(endpoint string) database {
+	client := dynamodb.New(dynamodb.Options{
+		BaseEndpoint: &endpoint,
+		Region:       cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+	}, dynamo.Configure)
+	return at(client, endpoint)
+}
+
+// openAWS returns the table on AWS, or wherever the caller's own configuration
+// says that DynamoDB is.
+func openAWS(ctx context.Context) (database, error) {
+	const instead = "start leads serve for the keys of this machine, or set DYNAMODB_ENDPOINT"
+	settings, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
+	if err != nil {
+		return database{}, fmt.Errorf("the configuration for AWS cannot be read: %w", err)
+	}
+	if settings.Region == "" {
+		return database{}, errors.New("no engine is running and no region of AWS is set: " + instead + ", or set AWS_REGION")
+	}
+	if _, err := settings.Credentials.Retrieve(ctx); err != nil {
+		return database{}, errors.New("no engine is running and there are no credentials for AWS: " + instead + ", or log in (aws sts get-caller-identity must work)")
+	}
+	client := dynamodb.NewFromConfig(settings, dynamo.Configure, func(o *dynamodb.Options) {
+		if settings.HTTPClient != nil {
+			o.HTTPClient = settings.HTTPClient // it knows AWS_CA_BUNDLE
+		}
+	})
+	return at(client, "AWS, "+settings.Region), nil
+}
+
+func at(client *dynamodb.Client, place string) database {
+	if endpoint := client.Options().BaseEndpoint; endpoint != nil {
+		place = *endpoint
+	}
+	name := tableName()
+	return database{dynamo.New(client, name), fmt.Sprintf("table %s (%s)", name, place)}
+}
+
+// openForKeys returns the database that a command for keys works on and says
+// which that is: keys look the same everywhere.
+func openForKeys(ctx context.Context, data string) (database, error) {
+	db, err := findForKeys(ctx, data)
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "Using %s.\n", db.place)
+	}
+	return db, err
+}
+
+func findForKeys(ctx context.Context, data string) (database, error) {
+	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
+		return openLocal(endpoint), nil
+	}
+	endpoint, running, err := engine.Running(data)
+	if err != nil {
+		return database{}, err
+	}
+	if running {
+		return openLocal(endpoint), nil
+	}
+	return openAWS(ctx)
+}
+
+// explain makes a sentence of an error of the database.
+func (db database) explain(err error) error {
+	var absent *types.ResourceNotFoundException
+	var refused smithy.APIError
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &absent):
+		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of yours", db.place)
+	case errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient:
+		return fmt.Errorf("%s refuses (%s): %s", db.place, refused.ErrorCode(), refused.ErrorMessage())
+	default:
+		return fmt.Errorf("%s does not answer, see that it runs and can be reached: %w", db.place, cause(err))
+	}
+}
+
+// cause returns what went wrong with a request, without what the SDK tells of
+// its attempts.
+func cause(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		return request.Err
+	}
+	return err
+}
