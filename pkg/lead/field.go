@@ -87,41 +87,39 @@ func fieldNamed(name string) int {
 }
 
 // nearestName returns the field name that a misspelt one most likely meant, or
-// "" when none is near.
-func nearestName(name string) string {
-	if len(name) > 64 { // no field is meant, and the distance costs its square
+// "" when it has no letter in common with any.
+func nearestName(name string) (nearest string) {
+	if len(name) > 64 { // no field is meant, and the comparison costs its square
 		return ""
 	}
-	best, nearest := len(name)/2+1, ""
+	best := 0.0
 	for i := range Fields {
-		if d := distance(name, Fields[i].Name); d < best {
-			best, nearest = d, Fields[i].Name
+		if s := similarity(name, Fields[i].Name); s > best {
+			best, nearest = s, Fields[i].Name
 		}
 	}
 	return nearest
 }
 
-// distance is the Levenshtein distance of two names, in bytes. Case counts
-// for nothing, since wrong case is the likeliest slip.
-func distance(a, b string) int {
+// similarity is the share of two names that they have in common, from 0 to 1:
+// their longest common subsequence of bytes. Unlike the number of edits it
+// knows a part of a name, email of email_id. Case counts for nothing, since
+// wrong case is the likeliest slip.
+func similarity(a, b string) float64 {
 	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		diagonal := 0
 		for j := range len(b) {
 			above := row[j+1]
-			cost := 1
 			if lower(a[i]) == lower(b[j]) {
-				cost = 0
+				row[j+1] = diagonal + 1
+			} else {
+				row[j+1] = max(above, row[j])
 			}
-			row[j+1] = min(diagonal+cost, above+1, row[j]+1)
 			diagonal = above
 		}
 	}
-	return row[len(b)]
+	return float64(2*row[len(b)]) / float64(len(a)+len(b))
 }
 
 func lower(c byte) byte {
