@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,14 +26,39 @@ import (
 	"overplane.dev/leads/pkg/engine/enginetest"
 )
 
-// asLeads makes the test binary behave as leads.
+// asLeads makes the test binary behave as leads or, when it is called curl, as
+// much of that as the greeting of leads serve needs: tests do not depend on
+// more than Go and Node.
 const asLeads = "LEADS_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asLeads) != "" {
+	switch {
+	case os.Getenv(asLeads) == "":
+		os.Exit(m.Run())
+	case filepath.Base(os.Args[0]) == "curl":
+		curl()
+	default:
 		main()
 	}
-	os.Exit(m.Run())
+}
+
+func curl() {
+	flags := flag.NewFlagSet("curl", flag.ExitOnError)
+	method := flags.String("X", "GET", "")
+	body := flags.String("d", "", "")
+	header := make(http.Header)
+	flags.Func("H", "", func(line string) error {
+		name, value, _ := strings.Cut(line, ": ")
+		header.Set(name, value)
+		return nil
+	})
+	flags.Parse(os.Args[2:])
+	answer, err := call(*method, os.Args[1], header, *body)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Print(answer)
 }
 
 // TestScripts runs the scripts in testdata, which say in the language of
@@ -40,9 +66,8 @@ func TestMain(m *testing.M) {
 //
 //	leads ARG...           run leads to its end
 //	exits STATUS ARG...    run leads and want this exit status
-//	serve ARG...           start leads serve and wait for its greeting; sets
-//	                       $URL and $KEY and keeps the greeting's curl lines in
-//	                       paste.sh
+//	serve ARG...           start leads serve and wait for its greeting; sets $KEY
+//	paste                  give the curl lines of the greeting to a shell
 //	end SIGNAL             end leads serve with a signal and check that it
 //	                       takes its engine along
 //	call METHOD PATH KEY   send a request to $URL and print the answer
@@ -63,8 +88,12 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer text.Close()
-			dir := t.TempDir()
-			state, err := script.NewState(t.Context(), dir, append(environ(), "WORK="+dir))
+			dir, bin := t.TempDir(), t.TempDir()
+			if err := os.Symlink(os.Args[0], filepath.Join(bin, "curl")); err != nil {
+				t.Fatal(err)
+			}
+			path := bin + string(filepath.ListSeparator) + os.Getenv("PATH")
+			state, err := script.NewState(t.Context(), dir, append(environ(), "WORK="+dir, "PATH="+path))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,10 +102,11 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// scriptEngine returns the commands of one script.
 func scriptEngine(t *testing.T) *script.Engine {
 	var s *server
 	e := script.NewEngine()
-	program := script.Program(os.Args[0], nil, 0)
+	program, sh := script.Program(os.Args[0], nil, 0), script.Program("sh", nil, 0)
 	e.Cmds["leads"] = program
 	e.Cmds["exits"] = script.Command(
 		script.CmdUsage{Summary: "run leads and want an exit status", Args: "status arg..."},
@@ -105,11 +135,13 @@ func scriptEngine(t *testing.T) *script.Engine {
 			if err != nil {
 				return nil, err
 			}
-			paste := strings.Join(regexp.MustCompile(`(?m)^curl (.*\\\n)*.*\n`).FindAllString(s.greeting, -1), "")
-			if err := os.WriteFile(state.Path("paste.sh"), []byte(paste), 0o600); err != nil {
-				return nil, err
-			}
-			return printed(s.greeting), errors.Join(state.Setenv("URL", s.url), state.Setenv("KEY", s.key))
+			return printed(s.greeting), state.Setenv("KEY", s.key)
+		})
+	e.Cmds["paste"] = script.Command(
+		script.CmdUsage{Summary: "run the greeting's curl lines"},
+		func(state *script.State, args ...string) (script.WaitFunc, error) {
+			lines := regexp.MustCompile(`(?m)^curl (.*\\\n)*.*\n`).FindAllString(s.greeting, -1)
+			return sh.Run(state, "-ec", strings.Join(lines, ""))
 		})
 	e.Cmds["end"] = script.Command(
 		script.CmdUsage{Summary: "end leads serve", Args: "signal"},
@@ -120,7 +152,7 @@ func scriptEngine(t *testing.T) *script.Engine {
 	e.Cmds["call"] = script.Command(
 		script.CmdUsage{Summary: "send a request", Args: "method path key"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			answer, err := call(args[0], s.url+args[1], args[2])
+			answer, err := call(args[0], s.url+args[1], http.Header{"Authorization": {"Bearer " + args[2]}}, "")
 			return printed(answer), err
 		})
 	e.Cmds["engine"] = script.Command(
@@ -257,19 +289,19 @@ func (l *log) String() string {
 }
 
 // call sends a request and returns the status line and the body of the answer.
-func call(method, url, key string) (string, error) {
+func call(method, url string, header http.Header, body string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header = header
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	return res.Status + "\n" + string(body) + "\n", err
+	answer, err := io.ReadAll(res.Body)
+	return res.Status + "\n" + string(answer) + "\n", err
 }

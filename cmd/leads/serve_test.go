@@ -9,9 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/pkg/engine"
 )
 
 func start(t *testing.T) *server {
@@ -21,6 +25,20 @@ func start(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestContract plays the contract's scripts against leads serve.
+func TestContract(t *testing.T) {
+	s := start(t)
+	endpoint, ok, err := engine.Running(filepath.Join(s.cmd.Dir, ".leads"))
+	if !ok || err != nil {
+		t.Fatalf("the engine is running: %v, %v", ok, err)
+	}
+	keys, err := contract.MintKeys(t.Context(), openLocal(endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract.Run(t, contract.Target{URL: s.url, Keys: keys})
 }
 
 func TestServe(t *testing.T) {
