@@ -1,3 +1,39 @@
+# What a person can ask for has a comment of its own on its line: make help
+# prints it.
+
+.PHONY: help run test check fmt
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# $(call need,TOOL,REMEDY) ends with a sentence where a tool is missing.
+need = command -v $(1) >/dev/null || { echo "$(1) is missing: install $(2), then try again." >&2; exit 1; }
+go   = $(call need,go,Go 1.26 or newer from https://go.dev/dl)
+npm  = $(call need,npm,Node.js 20 or newer from https://nodejs.org)
+
+run: ## Run the API on http://127.0.0.1:3000 (ARGS="..." goes to leads serve)
+	@$(go)
+	@$(npm)
+	@mkdir -p -m 700 .leads
+	go build -o .leads/leads ./cmd/leads
+	@exec .leads/leads serve $(ARGS)
+
+test: ## Run every test that needs no Docker, and fetch what they need
+	@$(go)
+	@$(npm)
+	go test ./...
+
+check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
+	@$(go)
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "make fmt would change:" $$files >&2; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go mod tidy -diff
+
+fmt: ## Format the code
+	@$(go)
+	gofmt -w .
+
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing. One rule over the whole
 # folder, because with a folder per function "sam build --cached" would not see
