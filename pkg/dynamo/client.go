@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,11 +101,16 @@ func pause(attempt int) time.Duration {
 }
 
 // passing tells the SDK of faults that pass and that it does not know: an
-// answer that broke off, and a write that met a transaction.
+// answer that broke off, a write that met a transaction, and a transaction that
+// met another or was throttled.
 func passing(err error) aws.Ternary {
-	var conflict *types.TransactionConflictException
+	var met *types.TransactionConflictException
 	var broken *smithy.DeserializationError
-	if errors.As(err, &conflict) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {
+	var cancelled *types.TransactionCanceledException
+	switch {
+	case errors.As(err, &cancelled):
+		return aws.BoolTernary(!slices.ContainsFunc(cancelled.CancellationReasons, isLasting))
+	case errors.As(err, &met), errors.As(err, &broken), errors.Is(err, io.ErrUnexpectedEOF):
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
@@ -132,7 +138,8 @@ var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 // becomes a [lead.BusyError]; a refusal, which means that the deployment is
 // wrong, stays as it is.
 func fault(err error) error {
-	if throttles.IsErrorThrottle(err).Bool() {
+	var cancelled *types.TransactionCanceledException
+	if throttles.IsErrorThrottle(err).Bool() || errors.As(err, &cancelled) && slices.ContainsFunc(cancelled.CancellationReasons, isThrottled) {
 		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: err}
 	}
 	var refused smithy.APIError
