@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,11 +102,16 @@ func pause(attempt int) time.Duration {
 }
 
 // passing tells the SDK of faults that pass and that it does not know: an
-// answer that broke off, and a write that met a transaction.
+// answer that broke off, a write that met a transaction, and a transaction that
+// met another or was throttled.
 func passing(err error) aws.Ternary {
-	var conflict *types.TransactionConflictException
+	var met *types.TransactionConflictException
 	var broken *smithy.DeserializationError
-	if errors.As(err, &conflict) || errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) {
+	var cancelled *types.TransactionCanceledException
+	switch {
+	case errors.As(err, &cancelled):
+		return aws.BoolTernary(!slices.ContainsFunc(cancelled.CancellationReasons, isLasting))
+	case errors.As(err, &met), errors.As(err, &broken), errors.Is(err, io.ErrUnexpectedEOF):
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
@@ -130,14 +137,54 @@ var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
 // fault turns an error of the SDK into one of a lead.Store. What passes
 // becomes a [lead.BusyError]; a refusal, which means that the deployment is
-// wrong, stays as it is.
+// wrong, stays one.
 func fault(err error) error {
-	if throttles.IsErrorThrottle(err).Bool() {
-		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: err}
+	said := &failure{summary(err), err}
+	var cancelled *types.TransactionCanceledException
+	if throttles.IsErrorThrottle(err).Bool() || errors.As(err, &cancelled) && slices.ContainsFunc(cancelled.CancellationReasons, isThrottled) {
+		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: said}
 	}
 	var refused smithy.APIError
 	if errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient && passing(err) != aws.TrueTernary {
-		return err
+		return said
 	}
-	return &lead.BusyError{RetryAfter: time.Second, Err: err}
+	return &lead.BusyError{RetryAfter: time.Second, Err: said}
+}
+
+// failure is an error of the SDK that can be logged. The SDK's own text has the
+// names of tables and hosts, and where the database refuses a value, the value.
+type failure struct {
+	text  string
+	cause error
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
+
+// summary says which call of the database failed, and the code of its error.
+func summary(err error) string {
+	said := "no answer"
+	var refused smithy.APIError
+	var cancelled *types.TransactionCanceledException
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &cancelled):
+		said = cancelled.ErrorCode()
+		for _, r := range cancelled.CancellationReasons {
+			said += " " + aws.ToString(r.Code)
+		}
+	case errors.As(err, &refused):
+		said = refused.ErrorCode()
+	case passing(err).Bool():
+		said = "the answer broke off"
+	case errors.As(err, &errno):
+		said = errno.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		said = "no answer in time"
+	}
+	var call *smithy.OperationError
+	if errors.As(err, &call) {
+		return call.Operation() + ": " + said
+	}
+	return said
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,24 +35,17 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 		writes[1] = t.book(tenant, l.book(period(id.Time()), second), second)
 	})
 
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
-		return made, false, err
-	}
-	if once.Key != "" {
-		switch reason := cancelled.CancellationReasons[2]; aws.ToString(reason.Code) {
-		case refused:
-			return replay(reason.Item, made)
-		case conflict:
-			return lead.Lead{}, false, lead.ErrKeyInUse
-		}
-	}
-	if aws.ToString(cancelled.CancellationReasons[0].Code) == refused {
+	switch record := reason(err, 2); {
+	case has(record, refused):
+		return replay(record.Item, made)
+	case has(record, conflict):
+		return lead.Lead{}, false, lead.ErrKeyInUse
+	case has(reason(err, 0), refused):
 		// Nobody else has this id: an attempt of ours took effect and its
 		// answer was lost.
 		return made, false, nil
 	}
-	return lead.Lead{}, false, fault(err)
+	return made, false, err
 }
 
 func newLead(id lead.ID, values lead.Values) lead.Lead {

@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,14 +40,9 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only
 		writes[2] = t.book(tenant, l.lossBook(created, second), second)
 	})
 
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
+	switch lost := reason(err, 0); {
+	case !has(lost, refused):
 		return err
-	}
-	lost := cancelled.CancellationReasons[0]
-	switch {
-	case aws.ToString(lost.Code) != refused:
-		return fault(err)
 	case lost.Item == nil:
 		return lead.ErrNotFound
 	}

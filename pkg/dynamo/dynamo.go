@@ -76,6 +76,8 @@ func createdAt(id lead.ID) string {
 
 // Retrieve implements [lead.Store] with one strongly consistent read.
 func (t *Table) Retrieve(ctx context.Context, tenant lead.Tenant, id lead.ID) (lead.Lead, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName:      &t.name,
 		Key:            leadKey(tenant, id),

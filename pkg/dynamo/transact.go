@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,48 +19,79 @@ const (
 )
 
 // transact writes all of these or none. Before each attempt, in sets the
-// writes to the books, in the lane that it is given. The error is a
-// TransactionCanceledException where a condition refused a write or the
-// conflicts did not end, else a fault.
+// writes to the books, in the lane that it is given. The error is a fault;
+// it wraps a TransactionCanceledException where that was the last answer, and
+// is one where a condition refused a write.
 //
-// An attempt whose outcome is unknown is sent again with the same token, so
-// that DynamoDB makes one of both (it knows a token for ten minutes). Only
-// after a definite no is the token, and where the books met the lane, another.
+// An attempt whose outcome is unknown is sent again just as it was, so that
+// DynamoDB makes one of both by their token (it knows a token for ten minutes).
+// Only while all that was sent met a definite no is the token, and where the
+// books met the lane, another. So the attempts are made here and not by the
+// SDK, which does not say what became of those that it repeats.
 func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem, in func(*lane)) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	l := t.lanes.take()
 	defer t.lanes.give(l)
+	in(l)
+	token, unknown := rand.Text(), false
+	retryer := t.client.Options().Retryer
 	for attempt := 0; ; attempt++ {
-		in(l)
 		_, err := t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 			TransactItems:      writes,
-			ClientRequestToken: aws.String(rand.Text()),
-		})
+			ClientRequestToken: &token,
+		}, oneAttempt)
 		if err == nil {
 			return nil
 		}
 		var cancelled *types.TransactionCanceledException
-		if !errors.As(err, &cancelled) {
+		isCancelled := errors.As(err, &cancelled)
+		switch {
+		case isCancelled && slices.ContainsFunc(cancelled.CancellationReasons, isRefused):
+			return err
+		case !retryer.IsErrorRetryable(err):
+			return fault(err)
+		case !isCancelled:
+			unknown = true
+		case !unknown:
+			for i := range writes {
+				if isBook(writes[i]) && has(reason(err, i), conflict) {
+					t.lanes.widen(l)
+					break
+				}
+			}
+			in(l)
+			token = rand.Text()
+		}
+		if !sleep(ctx, attempt) {
 			return fault(err)
 		}
-		passes := true
-		for i, reason := range cancelled.CancellationReasons {
-			switch aws.ToString(reason.Code) {
-			case refused:
-				return err
-			case conflict:
-				if isBook(writes[i]) {
-					t.lanes.widen(l)
-				}
-			case "None", "":
-			case "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded":
-			default: // a write that can never succeed
-				passes = false
-			}
-		}
-		if !passes || !sleep(ctx, attempt) {
-			return err
-		}
 	}
+}
+
+func oneAttempt(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+
+// reason returns what an error of transact says of the write with this index.
+func reason(err error, i int) types.CancellationReason {
+	var cancelled *types.TransactionCanceledException
+	if !errors.As(err, &cancelled) || i >= len(cancelled.CancellationReasons) {
+		return types.CancellationReason{}
+	}
+	return cancelled.CancellationReasons[i]
+}
+
+func has(r types.CancellationReason, codes ...string) bool {
+	return slices.Contains(codes, aws.ToString(r.Code))
+}
+
+func isRefused(r types.CancellationReason) bool { return has(r, refused) }
+
+func isThrottled(r types.CancellationReason) bool {
+	return has(r, "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
+}
+
+// isLasting reports whether a reason does not pass. A write that was cancelled
+// for another's sake has the code None.
+func isLasting(r types.CancellationReason) bool {
+	return !has(r, "", "None", conflict) && !isThrottled(r)
 }
