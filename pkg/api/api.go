@@ -154,7 +154,8 @@ func (a *API) logLine(x *exchange, took time.Duration) {
 		slog.String("mode", string(x.key.Tenant.Mode)),
 		slog.String("key_id", x.key.ID),
 	}
-	if x.status >= 500 && x.err != nil {
+	// Not by the status of the answer: that may have begun before the fault.
+	if x.err != nil && problemOf(x.err).status >= http.StatusInternalServerError {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -69,6 +70,9 @@ func problemOf(err error) *problem {
 	var invalid lead.Invalid
 	var syntax *lead.SyntaxError
 	var busy *lead.BusyError
+	if !errors.As(err, &busy) && errors.Is(err, context.DeadlineExceeded) {
+		busy = &lead.BusyError{RetryAfter: time.Second, Err: err}
+	}
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -96,13 +100,13 @@ func problemOf(err error) *problem {
 			status: http.StatusConflict, kind: idempotencyError, code: "idempotency_key_in_use",
 			message: "A request with this Idempotency-Key is still running. Send the same request again in a moment.",
 		}
-	case errors.As(err, &busy) && busy.Throttled:
+	case busy != nil && busy.Throttled:
 		return &problem{
 			status: http.StatusTooManyRequests, kind: "rate_limit_error", code: "rate_limited",
 			message:    "Too many requests at once. Send the same request again after the pause that Retry-After says.",
 			retryAfter: busy.RetryAfter,
 		}
-	case errors.As(err, &busy):
+	case busy != nil:
 		return &problem{
 			status: http.StatusServiceUnavailable, kind: apiError, code: "unavailable",
 			message:    "The service could not answer in time. Send the same request again after the pause that Retry-After says; with an Idempotency-Key a create cannot happen twice.",

@@ -1,0 +1,224 @@
+package api_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/lead"
+)
+
+// wantCost checks what was asked of the engine since the meter was reset, as
+// the engine itself counts it.
+func (w *world) wantCost(t *testing.T, what string, requests int, read, write float64) {
+	t.Helper()
+	gotRequests, gotRead, gotWrite := w.meter.Cost()
+	if gotRequests != requests || gotRead != read || gotWrite != write {
+		t.Errorf("%s costs %d requests, %v read and %v write units, want %d, %v, %v: %v",
+			what, gotRequests, gotRead, gotWrite, requests, read, write, w.meter.Requests())
+	}
+	w.meter.Reset()
+}
+
+// warm makes a world whose API has the key in its memory.
+func warm(t *testing.T) *world {
+	w := newWorld(t)
+	w.send(t, contract.Main, http.MethodGet, collection+"/lead_00000000000000000000000000", "")
+	w.meter.Reset()
+	return w
+}
+
+// ordinary returns the body of a lead all of whose fields are set, each text to
+// this many characters.
+func ordinary(length int) string {
+	var members []string
+	for _, f := range lead.Fields {
+		switch value := strings.Repeat("x", length); f.Kind {
+		case lead.Text:
+			members = append(members, fmt.Sprintf("%q:%q", f.Name, value))
+		case lead.Email:
+			members = append(members, fmt.Sprintf("%q:%q", f.Name, "a@b."+value[4:]))
+		case lead.Boolean:
+			members = append(members, fmt.Sprintf("%q:true", f.Name))
+		case lead.Decimal:
+			members = append(members, fmt.Sprintf("%q:%s", f.Name, strings.Repeat("9", min(length, 38))))
+		}
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+func TestCostOfALead(t *testing.T) {
+	for _, c := range []struct {
+		outcome        string
+		body           string
+		create, update float64 // write units
+	}{
+		{"a lead with defaults", "{}", 5, 1},
+		{"a lead with every field of 15 characters", ordinary(15), 5, 1},
+		{"a lead of up to 2 KB", ordinary(40), 7, 2},
+	} {
+		t.Run(c.outcome, func(t *testing.T) {
+			w := warm(t)
+			path := w.create(t, c.body)
+			w.wantCost(t, "to create", 1, 0, c.create)
+
+			w.send(t, contract.Main, http.MethodGet, path, "")
+			w.wantCost(t, "to retrieve", 1, 1, 0)
+			w.send(t, contract.Main, http.MethodHead, path, "")
+			w.wantCost(t, "to ask for the head", 1, 1, 0)
+
+			w.send(t, contract.Main, http.MethodPatch, path, `{"city":"Lagos"}`)
+			w.wantCost(t, "to update", 1, 0, c.update)
+			w.send(t, contract.Main, http.MethodPatch, path, `{"city":null,"status":"Open","disabled":null}`, "If-Match", "*")
+			w.wantCost(t, "to update with a condition", 1, 0, c.update)
+			w.send(t, contract.Main, http.MethodPatch, path, `{}`)
+			w.wantCost(t, "to update nothing", 1, 1, 0)
+
+			w.send(t, contract.Main, http.MethodPost, collection, "[")
+			w.send(t, contract.Main, http.MethodPatch, path, `{"city":7}`)
+			w.send(t, contract.Main, http.MethodGet, path+"?a=1", "")
+			w.send(t, contract.Main, http.MethodDelete, collection+"/nobody", "")
+			w.wantCost(t, "to be refused", 0, 0, 0)
+		})
+	}
+}
+
+// TestCostOfDelete deletes leads of up to 1 KB: in the ten minutes in which
+// they were created, and later, when one book more is written.
+func TestCostOfDelete(t *testing.T) {
+	w := warm(t)
+	now := time.Date(2026, 2, 27, 12, 0, 0, 0, time.UTC)
+	w.table.Now = func() time.Time { return now }
+	soon, late := w.create(t, ordinary(15)), w.create(t, ordinary(15))
+	for _, c := range []struct {
+		outcome string
+		path    string
+		after   time.Duration
+		most    float64
+	}{
+		{"in the period of its creation", soon, time.Minute, 9},
+		{"in a later period", late, time.Hour, 11},
+	} {
+		t.Run(c.outcome, func(t *testing.T) {
+			w.meter.Reset()
+			now = now.Add(c.after)
+			if gone := w.send(t, contract.Main, http.MethodDelete, c.path, ""); gone.status != http.StatusOK {
+				t.Fatalf("delete: %d %s", gone.status, gone.body)
+			}
+			requests, read, write := w.meter.Cost()
+			if requests != 1 || read != 0 || write == 0 || write > c.most {
+				t.Errorf("it costs %d requests, %v read and %v write units, want 1, 0 and at most %v", requests, read, write, c.most)
+			}
+		})
+	}
+}
+
+// TestKeyIsReadOnce counts the reads of an API key.
+func TestKeyIsReadOnce(t *testing.T) {
+	w := newWorld(t)
+	path := collection + "/lead_00000000000000000000000000"
+	w.send(t, contract.Main, http.MethodGet, path, "")
+	w.wantCost(t, "the first call", 2, 2, 0)
+	for range 20 {
+		w.send(t, contract.Main, http.MethodGet, path, "")
+	}
+	w.wantCost(t, "20 calls", 20, 20, 0)
+
+	for range 20 {
+		if refused := w.send(t, "", http.MethodGet, path, "", "Authorization", "Bearer "+w.keys[contract.Main]+"x"); refused.status != http.StatusUnauthorized {
+			t.Errorf("the status is %d", refused.status)
+		}
+	}
+	w.wantCost(t, "a key of another form", 0, 0, 0)
+}
+
+func TestRevokedKeyStopsWithin30Seconds(t *testing.T) {
+	w := newWorld(t)
+	now := time.Now()
+	w.config.Now = func() time.Time { return now }
+	w.start(t)
+	path := w.create(t, "{}")
+	id, _, _ := apikey.Parse(w.keys[contract.Main])
+	if err := w.table.RevokeKey(t.Context(), id, now); err != nil {
+		t.Fatal(err)
+	}
+	if still := w.send(t, contract.Main, http.MethodGet, path, ""); still.status != http.StatusOK {
+		t.Fatalf("the key is asked for anew at once, so this test says nothing: %d", still.status)
+	}
+	for range 3 { // whatever is asked meanwhile does not prolong its life
+		now = now.Add(10 * time.Second)
+		w.send(t, contract.Main, http.MethodGet, path, "")
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPatch, http.MethodDelete} {
+		if refused := w.send(t, contract.Main, method, path, ""); refused.status != http.StatusUnauthorized {
+			t.Errorf("%s 30 seconds after the key was revoked: %d", method, refused.status)
+		}
+	}
+}
+
+// size returns the size of the lead at a path as DynamoDB counts it, see
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
+func (w *world) size(t *testing.T, path string) (bytes int) {
+	t.Helper()
+	id, _, _ := apikey.Parse(w.keys[contract.Main])
+	key, err := w.table.FindKey(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := dynamotest.TableName
+	out, err := w.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: key.Tenant.Account + "/" + string(key.Tenant.Mode) + strings.TrimPrefix(path, collection)},
+		"sk": &types.AttributeValueMemberS{Value: "lead"},
+	}})
+	if err != nil || out.Item == nil {
+		t.Fatalf("no item: %v", err)
+	}
+	for name, value := range out.Item {
+		bytes += len(name)
+		switch v := value.(type) {
+		case *types.AttributeValueMemberS:
+			bytes += len(v.Value)
+		case *types.AttributeValueMemberN:
+			bytes += len(strings.Trim(v.Value, "-0."))/2 + 2 // about
+		case *types.AttributeValueMemberBOOL:
+			bytes++
+		case *types.AttributeValueMemberBS:
+			for _, one := range v.Value {
+				bytes += len(one)
+			}
+		default:
+			t.Fatalf("an attribute of type %T", value)
+		}
+	}
+	return bytes
+}
+
+func TestSizeAsStored(t *testing.T) {
+	w := warm(t)
+	reference, err := os.ReadFile("../lead/testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for outcome, body := range map[string]string{
+		"the reference's own lead":           string(reference),
+		"every field of 15 characters":       ordinary(15),
+		"a lead with nothing but a name set": `{"lead_name":"Ada"}`,
+	} {
+		t.Run(outcome, func(t *testing.T) {
+			size := w.size(t, w.create(t, body))
+			t.Logf("%d bytes", size)
+			if size > 1024 {
+				t.Errorf("%d bytes, want at most 1 KB", size)
+			}
+		})
+	}
+}

@@ -1,0 +1,120 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"math"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/contract"
+)
+
+// FuzzRequest reads requests as net/http's server does. Whatever it can read is
+// answered as openapi.yaml says, and never with a fault of ours. In the text,
+// KEY stands for a valid key and ID for the id of a lead.
+func FuzzRequest(f *testing.F) {
+	w := newWorld(f)
+	handler := api.New(w.config).Handler(api.Routes()...)
+	id := strings.TrimPrefix(w.create(f, `{"city":"Oslo"}`), collection+"/")
+	const auth = "Host: leads.test\r\nAuthorization: Bearer KEY\r\n"
+	for _, seed := range []string{
+		"GET /api/crm/lead HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /api/crm/lead?limit=1&offset=%31 HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /api/crm/lead?limit=&limit=0&%zz&;=&a=%ff HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /api/crm/lead/ID HTTP/1.1\r\n" + auth + "If-None-Match: W/\"1\", \"2\", *\r\nIf-Match: \"1\r\n\r\n",
+		"HEAD /api/crm/lead/%49D?x HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /api/crm/lead/%2F%00%ff HTTP/1.1\r\n" + auth + "\r\n",
+		"GET /api/crm//lead/ HTTP/1.1\r\n" + auth + "\r\n",
+		"GET http://other.test/api/crm/lead/lead_7zzzzzzzzzzzzzzzzzzzzzzzzz HTTP/1.1\r\n" + auth + "\r\n",
+		"DELETE /api/crm/lead/lead_7zzzzzzzzzzzzzzzzzzzzzzzzz HTTP/1.1\r\n" + auth + "\r\n",
+		"PATCH /api/crm/lead/ID HTTP/1.1\r\n" + auth + "If-Match: *\r\nContent-Type: application/merge-patch+json\r\nContent-Length: 14\r\n\r\n{\"city\":null }",
+		"PATCH /api/crm/lead/ID HTTP/1.1\r\n" + auth + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+		"PATCH /api/crm/lead/ID HTTP/1.1\r\n" + auth + "Transfer-Encoding: chunked\r\n\r\n9\r\n{}",
+		"POST /api/crm/lead HTTP/1.1\r\n" + auth + "Idempotency-Key: a\r\nContent-Length: 26\r\n\r\n{\"email_id\":\"\\\"a\\\"@[b]\"   }",
+		"POST /api/crm/lead HTTP/1.1\r\n" + auth + "Idempotency-Key: \xff\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n[]",
+		"POST /api/crm/lead?q HTTP/1.1\r\n" + auth + "Content-Length: 35\r\n\r\n{\"nope\":1,\"annual_revenue\":1e999999}",
+		"POST /api/crm/lead HTTP/1.1\r\nHost: leads.test\r\nAuthorization: bearer  KEY\r\nAuthorization: Basic KEY\r\n\r\n",
+		"OPTIONS /api/crm/lead/ID HTTP/1.1\r\nHost: leads.test\r\n\r\n",
+		"PUT /api/crm/lead HTTP/1.0\r\n\r\n",
+		"get / HTTP/1.1\r\nHost: \r\n\r\n",
+		"CONNECT leads.test:443 HTTP/1.1\r\n\r\n",
+		"OPTIONS * HTTP/1.1\r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		text = bytes.ReplaceAll(text, []byte("KEY"), []byte(w.keys[contract.Main]))
+		text = bytes.ReplaceAll(text, []byte("ID"), []byte(id))
+		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
+		if err != nil {
+			return // the server itself answers with 400
+		}
+		got := httptest.NewRecorder()
+		handler.ServeHTTP(got, r)
+		body := got.Body.Bytes()
+		if r.Method == http.MethodHead {
+			body = nil // the server drops it
+		}
+		if got.Code >= http.StatusInternalServerError {
+			t.Errorf("the status is %d: %s", got.Code, w.log.take())
+		}
+		if err := describe(t).check(r, got.Code, got.Header(), body); err != nil {
+			t.Errorf("openapi.yaml: %v\n%d %v\n%s", err, got.Code, got.Header(), body)
+		}
+		w.log.take()
+	})
+}
+
+// FuzzListParameters holds the query of a list to the contract, written down a
+// second time: which parameters there are, each once, in plain digits.
+func FuzzListParameters(f *testing.F) {
+	w := newWorld(f)
+	for _, query := range []string{
+		"", "limit=1", "limit=100&offset=0", "offset=9223372036854775807", "offset=9223372036854775808", "limit=0", "limit=101", "limit=-1",
+		"limit=+1", "limit=01", "limit=1.0", "limit=1e1", "limit=", "limit", "=", "&", "&&limit=2&", "limit=1&limit=1", "Limit=1", "limit=%31",
+		"%6cimit=1", "limit=%zz", "limit=1;offset=1", "offset=%00", "limit=%d9%a1", "a=b&limit=0", "offset=0x1", "limit=1 ", "limit=1%20", "limit==1",
+		"limit=18446744073709551617",
+	} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
+			"GET " + collection + "?" + query + " HTTP/1.1\r\nHost: leads.test\r\nAuthorization: Bearer " + w.keys[contract.Main] + "\r\n\r\n")))
+		if err != nil || r.URL.RawQuery != query || r.Proto != "HTTP/1.1" {
+			return // no such query can be sent
+		}
+		want := http.StatusBadRequest
+		if isWindow(query) {
+			want = http.StatusOK
+		}
+		if got := w.send(t, contract.Main, http.MethodGet, collection+"?"+query, ""); got.status != want {
+			t.Errorf("?%s: %d %s", query, got.status, got.body)
+		}
+	})
+}
+
+func isWindow(query string) bool {
+	most := map[string]*big.Int{"limit": big.NewInt(100), "offset": big.NewInt(math.MaxInt64)}
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, digits, _ := strings.Cut(pair, "=")
+		name, errName := url.QueryUnescape(name)
+		digits, errDigits := url.QueryUnescape(digits)
+		limit := most[name]
+		n, ok := new(big.Int).SetString(digits, 10)
+		if errName != nil || errDigits != nil || limit == nil || !ok || n.String() != digits ||
+			n.Sign() < 0 || n.Cmp(limit) > 0 || name == "limit" && n.Sign() == 0 {
+			return false
+		}
+		delete(most, name)
+	}
+	return true
+}

@@ -1,0 +1,124 @@
+package api_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/pkg/dynamo"
+)
+
+// TestTenantsDoNotMeet asks two worlds the same: one in which an account has
+// leads, and one in which it never made any. To another account and to the
+// account's other mode, both must answer with the same bytes, on every route
+// there is.
+func TestTenantsDoNotMeet(t *testing.T) {
+	here := newWorld(t)
+	nowhere := here.without(t)
+	now := time.Now().Truncate(time.Second)
+	for _, w := range []*world{here, nowhere} {
+		w.table.Now = func() time.Time { return now }
+	}
+	path := here.create(t, `{"lead_name":"Ada","annual_revenue":7}`)
+	made := here.send(t, contract.Main, http.MethodPost, collection, `{"lead_name":"Grace"}`, "Idempotency-Key", "order-1")
+	before := here.send(t, contract.Main, http.MethodGet, collection, "")
+
+	variants := map[string][]string{
+		"plain":                            nil,
+		"if it is at its version":          {"If-Match", made.header.Get("ETag")},
+		"if it is there":                   {"If-Match", "*"},
+		"if it is not there":               {"If-None-Match", "*"},
+		"unless it is at its version":      {"If-None-Match", made.header.Get("ETag")},
+		"with the idempotency key of main": {"Idempotency-Key", "order-1"},
+	}
+	for _, stranger := range []string{contract.OtherAccount, contract.OtherMode} {
+		for _, route := range api.Routes() {
+			methods := []string{route.Method}
+			if route.Method == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+			for _, method := range methods {
+				for _, variant := range slices.Sorted(maps.Keys(variants)) {
+					t.Run(fmt.Sprintf("%s/%s/%s %s", stranger, route.Name, method, variant), func(t *testing.T) {
+						id := strings.TrimPrefix(path, collection+"/")
+						target := strings.ReplaceAll(route.Path, "{id}", id)
+						var got, want answer
+						for _, body := range bodies(method) {
+							got = here.send(t, stranger, method, target, body, variants[variant]...)
+							want = nowhere.send(t, stranger, method, target, body, variants[variant]...)
+							if got, want := got.masked(id), want.masked(id); got != want {
+								t.Errorf("with the body %q the answer is\n%s\nwhere there is no such lead it is\n%s", body, got, want)
+							}
+						}
+						if strings.Contains(route.Path, "{id}") && got.status != http.StatusNotFound {
+							t.Errorf("the status is %d", got.status)
+						}
+					})
+				}
+			}
+		}
+	}
+	if after := here.send(t, contract.Main, http.MethodGet, collection, ""); after.body != before.body {
+		t.Errorf("the leads are\n%s\nwere\n%s", after.body, before.body)
+	}
+}
+
+// bodies returns what to send with a method: nothing, and where a body means
+// something, one that would change a lead and two that would be refused.
+func bodies(method string) []string {
+	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		return []string{"", `{"lead_name":"Eve","status":null}`, `{"nope":1}`, "["}
+	}
+	return []string{""}
+}
+
+// without returns a world with the same keys over a table of its own, which is
+// empty.
+func (w *world) without(t *testing.T) *world {
+	other := *w
+	other.table = dynamo.New(w.client, "other")
+	if err := other.table.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range w.keys {
+		id, _, _ := apikey.Parse(text)
+		key, err := w.table.FindKey(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.table.CreateKey(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other.config.Leads, other.config.Keys = other.table, other.table
+	other.start(t)
+	return &other
+}
+
+var anyID = regexp.MustCompile(`lead_[0-9a-z]{26}`)
+
+// masked is the whole answer as text, without what differs between two answers
+// to the same request: its name, and ids of leads other than this one.
+func (a answer) masked(id string) string {
+	lines := []string{fmt.Sprint(a.status)}
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		if name != "Request-Id" && name != "Date" {
+			lines = append(lines, fmt.Sprint(name, a.header[name]))
+		}
+	}
+	lines = append(lines, strings.ReplaceAll(a.body, a.header.Get("Request-Id"), "REQUEST-ID"))
+	return anyID.ReplaceAllStringFunc(strings.Join(lines, "\n"), func(found string) string {
+		if found == id {
+			return found
+		}
+		return "ANOTHER-LEAD"
+	})
+}
