@@ -205,14 +205,16 @@ var (
 // alone reports whether no other script may run beside s.
 func (s source) alone() bool { return aloneLine.Match(s.archive.Comment) }
 
-// missingKey names a key that s uses and the target does not have, or "".
-func (s source) missingKey(target Target) string {
+// missingKeys lists the keys that s uses and the target does not have.
+func (s source) missingKeys(target Target) []string {
+	var missing []string
 	for _, m := range keyLine.FindAllSubmatch(s.archive.Comment, -1) {
-		if name := string(m[1]); slices.Contains(KeyNames, name) && target.Keys[name] == "" {
-			return name
+		name := string(m[1])
+		if slices.Contains(KeyNames, name) && target.Keys[name] == "" && !slices.Contains(missing, name) {
+			missing = append(missing, name)
 		}
 	}
-	return ""
+	return missing
 }
 
 func run(t *testing.T, target Target, sources []source) {
@@ -239,9 +241,10 @@ func run(t *testing.T, target Target, sources []source) {
 }
 
 func runScript(t *testing.T, target Target, s source, requestIDs *sync.Map) {
-	if name := s.missingKey(target); name != "" {
-		fmt.Fprintf(os.Stderr, "contract: NOT RUN: %s: it needs a key named %s, and the target has none\n", s.name, name)
-		t.Skipf("no key named %s", name)
+	if missing := s.missingKeys(target); len(missing) > 0 {
+		reason := "the target has no key named " + strings.Join(missing, ", ")
+		fmt.Fprintf(os.Stderr, "contract: NOT RUN: %s: %s\n", s.name, reason)
+		t.Skip(reason)
 	}
 	if !s.alone() {
 		t.Parallel()

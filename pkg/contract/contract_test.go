@@ -56,6 +56,13 @@ func address(t *testing.T, url string) contract.Target {
 }
 
 func inMemory(t *testing.T) contract.Target {
+	leads, keys := newAPI(t)
+	return contract.Target{URL: "http://leads.test", Transport: contract.Handler(leads.Handler(api.Routes()...)), Keys: keys}
+}
+
+// newAPI returns an API over a database engine of its own, and every key.
+func newAPI(t *testing.T) (*api.API, map[string]string) {
+	t.Helper()
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "local",
 		Credentials:  aws.CredentialsProviderFunc(anyCredentials),
@@ -69,14 +76,12 @@ func inMemory(t *testing.T) contract.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// No script is left out here.
 	for _, name := range contract.KeyNames {
 		if keys[name] == "" {
-			t.Fatalf("there is no key named %s", name)
+			t.Fatalf("there is no key named %s: its scripts would be left out", name)
 		}
 	}
-	handler := api.New(api.Config{Leads: table, Keys: table}).Handler(api.Routes()...)
-	return contract.Target{URL: "http://leads.test", Transport: contract.Handler(handler), Keys: keys}
+	return api.New(api.Config{Leads: table, Keys: table}), keys
 }
 
 // anyCredentials are good enough for an engine: it asks nobody who he is.
