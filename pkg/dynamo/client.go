@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -82,7 +83,7 @@ func Configure(o *dynamodb.Options) {
 		},
 	}
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-		s.MaxAttempts = 0 // no bound but the deadline
+		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
 		s.RateLimiter = ratelimit.None
 		s.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 			return pause(attempt), nil
