@@ -83,7 +83,7 @@ func Configure(o *dynamodb.Options) {
 		},
 	}
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
-		s.MaxAttempts = math.MaxInt // no bound but the deadline; 0 would be the default of 3
+		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
 		s.RateLimiter = ratelimit.None
 		s.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 			return pause(attempt), nil

@@ -53,9 +53,12 @@ func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 		return err
 	}
 	_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName:           &t.name,
-		Item:                it,
-		ConditionExpression: aws.String("attribute_not_exists(pk)"),
+		TableName: &t.name,
+		Item:      it,
+		// Or an attempt of ours took effect, and its answer was lost.
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #hash = :hash"),
+		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
+		ExpressionAttributeValues: item{":hash": it["hash"]},
 	})
 	return err
 }
