@@ -29,6 +29,16 @@ func calendarKey(tenant lead.Tenant) item {
 	return key(tenantName(tenant)+"/calendar", "calendar")
 }
 
+func calendarLine(tenant lead.Tenant, through string, days map[string]int64) item {
+	line := calendarKey(tenant)
+	line[attrThrough] = text(through)
+	if len(days) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(days)))
+		line[attrFirst], line[attrDays] = text(first), text(wordsOf(first, days))
+	}
+	return line
+}
+
 // calendar returns how many leads there are by the day of their creation.
 func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) (map[string]int64, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: calendarKey(tenant)})
@@ -37,13 +47,7 @@ func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) 
 	}
 	through, days := stringOf(out.Item[attrThrough]), daysOf(out.Item)
 	save := func(through string) {
-		line := calendarKey(tenant)
-		line[attrThrough] = text(through)
-		if len(days) > 0 {
-			first := slices.Min(slices.Collect(maps.Keys(days)))
-			line[attrFirst], line[attrDays] = text(first), text(wordsOf(first, days))
-		}
-		t.save(ctx, through, line)
+		t.save(ctx, through, calendarLine(tenant, through, days))
 	}
 	if end := earlier(s.since, 1); through < end {
 		read := 0
@@ -56,7 +60,7 @@ func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) 
 		if err != nil {
 			return nil, err
 		}
-		if through = end; read > calendarLag {
+		if through = end; read > calendarLag && !s.saved { // one at a time is enough
 			save(through)
 		}
 	}

@@ -34,7 +34,8 @@ type keyItem struct {
 
 func keyOf(id string) item { return key("key/"+id, "key") }
 
-// CreateKey stores a new API key.
+// CreateKey stores a new API key. It brings the balance of the key's tenant
+// forward, so that a new tenant begins with one.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 	it, err := attributevalue.MarshalMap(keyItem{
 		PK:        "key/" + k.ID,
@@ -50,6 +51,9 @@ func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 		Revoked:   unix(k.RevokedAt),
 	})
 	if err != nil {
+		return err
+	}
+	if _, err := t.statement(ctx, k.Tenant); err != nil {
 		return err
 	}
 	_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{

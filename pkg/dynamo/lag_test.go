@@ -57,7 +57,7 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 		return !l.shown[it["pk"].(map[string]any)["S"].(string)]
 	})
 	for _, it := range l.gone {
-		if created(it) < query.ExpressionAttributeValues[":before"].S {
+		if created(it) < query.ExpressionAttributeValues[":from"].S {
 			answer.Items = append(answer.Items, it)
 		}
 	}

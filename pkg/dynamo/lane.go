@@ -85,9 +85,12 @@ func (l *lanes) draw() int {
 
 // book returns the name of the lane's page for the period, which has room for
 // these marks.
+//
+// A process that begins within a period does not know how full the pages are
+// that others wrote before it, so it begins with the page of its minute.
 func (l *lane) book(period string, marks ...string) string {
 	if l.period != period {
-		l.period, l.page, l.size, l.marks = period, 0, 0, map[string]bool{}
+		l.period, l.page, l.size, l.marks = period, pageOf(marks[0], 2), 0, map[string]bool{}
 	}
 	if l.size > bookFull {
 		l.page, l.size, l.marks = l.page+1, 0, map[string]bool{}
@@ -102,7 +105,16 @@ func (l *lane) book(period string, marks ...string) string {
 }
 
 // lossBook returns the name of the lane's page for what a period lost after
-// its end. There is one page to two minutes, so that none outgrows 1 KB.
+// its end. There is one page to five minutes, so that none outgrows 1 KB.
 func (l *lane) lossBook(period, mark string) string {
-	return period + "/x" + strconv.Itoa(l.number) + "." + strconv.Itoa(int(mark[1]-'0')/2)
+	return period + "/x" + strconv.Itoa(l.number) + "." + strconv.Itoa(pageOf(mark, 5))
+}
+
+// pageOf returns the page of a cell's mark, where there is one page to so many
+// minutes. A mark that is of no cell is on the first.
+func pageOf(mark string, minutes int) int {
+	if mark[0] == 'd' {
+		return 0
+	}
+	return int(mark[1]-'0') / minutes
 }

@@ -58,7 +58,7 @@ func (t *Table) page(ctx context.Context, tenant lead.Tenant, limit int, offset 
 	leads := make([]lead.Lead, 0, want)
 	for len(leads) < want {
 		missing := want - len(leads)
-		keys, more, err := t.index(ctx, tenant, from.before, from.rows(missing))
+		keys, more, err := t.index(ctx, tenant, older, from.before, from.rows(missing))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -133,7 +133,21 @@ func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offs
 	if cell, skip = newest(onDay.cells, rest); cell == "" {
 		return place{}, errUnsettled
 	}
-	return place{endOf(cell), int(skip), onDay.cells, s.lost, onDay.cells[cell]}, nil
+	n := onDay.cells[cell]
+	if rows := n - skip; rows < skip-nearOffset && cell < s.since && !s.lost[cell[:periodLength]] {
+		// The index has caught up with this cell: what is near its older end
+		// is found from there.
+		keys, _, err := t.index(ctx, tenant, newer, cell, int(rows))
+		if err != nil {
+			return place{}, err
+		}
+		if int64(len(keys)) < rows {
+			return place{}, errUnsettled
+		}
+		delete(onDay.cells, cell) // it will not be read whole
+		return place{before: createdAt(leadID(keys[rows-1])) + "~", cells: onDay.cells, lost: s.lost}, nil
+	}
+	return place{endOf(cell), int(skip), onDay.cells, s.lost, n}, nil
 }
 
 // newest returns the span that holds the lead at an offset from the newest, and
@@ -189,15 +203,22 @@ func (t *Table) withoutGhosts(ctx context.Context, keys []item, more bool, p pla
 	return slices.DeleteFunc(keys, func(k item) bool { return doubtful[leadID(k)] != nil }), nil
 }
 
-// index returns the keys of the newest leads created before, at most limit, and
-// whether there may be more.
-func (t *Table) index(ctx context.Context, tenant lead.Tenant, before string, limit int) (keys []item, more bool, err error) {
+// The directions in which the index is read, as a query compares.
+const (
+	older = "<"
+	newer = ">"
+)
+
+// index returns the keys of the leads created before a place in the index, the
+// newest first, or after it, the oldest first: at most limit, and whether there
+// may be more.
+func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from string, limit int) (keys []item, more bool, err error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		IndexName:                 aws.String(indexName),
-		KeyConditionExpression:    aws.String("tenant = :tenant AND created_at < :before"),
-		ExpressionAttributeValues: item{":tenant": text(tenantName(tenant)), ":before": text(before)},
-		ScanIndexForward:          aws.Bool(false),
+		KeyConditionExpression:    aws.String("tenant = :tenant AND created_at " + direction + " :from"),
+		ExpressionAttributeValues: item{":tenant": text(tenantName(tenant)), ":from": text(from)},
+		ScanIndexForward:          aws.Bool(direction == newer),
 		Limit:                     aws.Int32(int32(limit)),
 	})
 	for len(keys) < limit && pages.HasMorePages() {

@@ -20,6 +20,12 @@ const (
 	attrTotal   = "total"
 )
 
+func balanceLine(tenant lead.Tenant, through string, total int64) item {
+	line := key(booksOf(tenant), balanceName)
+	line[attrThrough], line[attrTotal] = text(through), number(total)
+	return line
+}
+
 // window is how many settled periods are read along with the newest, so that
 // the balance need not be brought forward in each of them.
 const window = 3
@@ -33,6 +39,8 @@ type statement struct {
 	// cells counts the leads there are by the cell of their creation, from
 	// the period since on.
 	cells map[string]int64
+
+	saved bool // the balance was brought forward
 
 	// lost are the periods that lost leads of late. The index may still name
 	// those leads.
@@ -57,10 +65,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		s.books = s.books[:last]
 	}
 	save := func(through string) {
-		t.save(ctx, through, item{
-			attrPK: text(booksOf(tenant)), attrSK: text(balanceName),
-			attrThrough: text(through), attrTotal: number(balance.total),
-		})
+		t.save(ctx, through, balanceLine(tenant, through, balance.total))
 	}
 	stale := balance.through < earlier(settled, 1)
 	if balance.through < earlier(s.since, 1) {
@@ -85,7 +90,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 			}
 		}
 	}
-	if stale {
+	if s.saved = stale; stale {
 		save(settled)
 	}
 	return s, nil
