@@ -17,7 +17,7 @@ import (
 )
 
 // commands returns the script language's verbs, bound to s.
-func (s *session) commands() map[string]script.Cmd {
+func (s *player) commands() map[string]script.Cmd {
 	return map[string]script.Cmd{
 		"key":      s.command("use this key from here on", "NAME", 1, 1, s.useKey),
 		"with":     s.command("add a header to the next request", "HEADER VALUE", 2, 2, s.addHeader),
@@ -50,13 +50,13 @@ type commandFunc func(state *script.State, args ...string) error
 
 // command makes a verb that takes from least to most words; most < 0 means any
 // number. A wrong number is the script's own fault.
-func (s *session) command(summary, args string, least, most int, run commandFunc) script.Cmd {
+func (s *player) command(summary, args string, least, most int, run commandFunc) script.Cmd {
 	usage := script.CmdUsage{Summary: summary, Args: args}
 	return script.Command(usage, s.counted(args, least, most, run))
 }
 
 // matcher is a command whose second word is a regular expression.
-func (s *session) matcher(summary, args string, least, most int, run commandFunc) script.Cmd {
+func (s *player) matcher(summary, args string, least, most int, run commandFunc) script.Cmd {
 	usage := script.CmdUsage{
 		Summary: summary, Args: args,
 		RegexpArgs: func(...string) []int { return []int{1} },
@@ -64,7 +64,7 @@ func (s *session) matcher(summary, args string, least, most int, run commandFunc
 	return script.Command(usage, s.counted(args, least, most, run))
 }
 
-func (s *session) counted(usage string, least, most int, run commandFunc) func(*script.State, ...string) (script.WaitFunc, error) {
+func (s *player) counted(usage string, least, most int, run commandFunc) func(*script.State, ...string) (script.WaitFunc, error) {
 	return func(state *script.State, args ...string) (script.WaitFunc, error) {
 		if len(args) < least || most >= 0 && len(args) > most {
 			return nil, s.wrong(fmt.Errorf("this command takes %s", usage))
@@ -74,7 +74,7 @@ func (s *session) counted(usage string, least, most int, run commandFunc) func(*
 }
 
 // last returns the answer that the script speaks about.
-func (s *session) last() (*answer, error) {
+func (s *player) last() (*answer, error) {
 	if s.answer == nil {
 		return nil, s.wrong(errors.New("no request was sent before"))
 	}
@@ -82,7 +82,7 @@ func (s *session) last() (*answer, error) {
 }
 
 // at returns the value at path in the last answer.
-func (s *session) at(path string) (jsontext.Value, error) {
+func (s *player) at(path string) (jsontext.Value, error) {
 	a, err := s.last()
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (s *session) at(path string) (jsontext.Value, error) {
 	return v, err
 }
 
-func (s *session) number(word string) (int, error) {
+func (s *player) number(word string) (int, error) {
 	n, err := strconv.Atoi(word)
 	if err != nil {
 		return 0, s.wrong(fmt.Errorf("%q is not a whole number", word))
@@ -104,7 +104,7 @@ func (s *session) number(word string) (int, error) {
 
 // What to send.
 
-func (s *session) useKey(_ *script.State, args ...string) error {
+func (s *player) useKey(_ *script.State, args ...string) error {
 	if args[0] != noKey {
 		if _, err := s.keyValue(args[0]); err != nil {
 			return s.wrong(err)
@@ -114,19 +114,19 @@ func (s *session) useKey(_ *script.State, args ...string) error {
 	return nil
 }
 
-func (s *session) addHeader(_ *script.State, args ...string) error {
+func (s *player) addHeader(_ *script.State, args ...string) error {
 	s.with.Add(args[0], args[1])
 	return nil
 }
 
-func (s *session) dropHeader(_ *script.State, args ...string) error {
+func (s *player) dropHeader(_ *script.State, args ...string) error {
 	s.without = append(s.without, http.CanonicalHeaderKey(args[0]))
 	return nil
 }
 
 // requestCommand is the only one that may run in the background: it sends at
 // once and takes the answer when the engine waits for it.
-func (s *session) requestCommand() script.Cmd {
+func (s *player) requestCommand() script.Cmd {
 	usage := script.CmdUsage{Summary: "send a request", Args: "METHOD PATH [BODY]", Async: true}
 	return script.Command(usage, func(state *script.State, args ...string) (script.WaitFunc, error) {
 		if len(args) < 2 || len(args) > 3 {
@@ -153,7 +153,7 @@ func (s *session) requestCommand() script.Cmd {
 }
 
 // take makes a the last answer.
-func (s *session) take(state *script.State, r request, a *answer, err error) error {
+func (s *player) take(state *script.State, r request, a *answer, err error) error {
 	logExchange(state, r, a)
 	s.answer = a
 	if err != nil {
@@ -162,7 +162,7 @@ func (s *session) take(state *script.State, r request, a *answer, err error) err
 	return nil
 }
 
-func (s *session) parseRequest(state *script.State, args []string) (request, error) {
+func (s *player) parseRequest(state *script.State, args []string) (request, error) {
 	var body *string
 	if len(args) == 3 {
 		text, err := s.content(state, args[2])
@@ -174,7 +174,7 @@ func (s *session) parseRequest(state *script.State, args []string) (request, err
 	return s.newRequest(args[0], args[1], body), nil
 }
 
-func (s *session) repeat(state *script.State, args ...string) error {
+func (s *player) repeat(state *script.State, args ...string) error {
 	n, err := s.number(args[0])
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func (s *session) repeat(state *script.State, args ...string) error {
 	return nil
 }
 
-func (s *session) curl(state *script.State, args ...string) error {
+func (s *player) curl(state *script.State, args ...string) error {
 	line, err := s.content(state, args[0])
 	if err != nil {
 		return err
@@ -223,11 +223,11 @@ func pause(state *script.State, _ ...string) error {
 	}
 }
 
-func (s *session) alone(*script.State, ...string) error { return nil } // source.alone reads it
+func (s *player) alone(*script.State, ...string) error { return nil } // source.alone reads it
 
 // What must come back.
 
-func (s *session) checkStatus(_ *script.State, args ...string) error {
+func (s *player) checkStatus(_ *script.State, args ...string) error {
 	a, err := s.last()
 	if err != nil {
 		return err
@@ -244,7 +244,7 @@ func (s *session) checkStatus(_ *script.State, args ...string) error {
 	return fmt.Errorf("the status is %d", a.status)
 }
 
-func (s *session) checkHeader(_ *script.State, args ...string) error {
+func (s *player) checkHeader(_ *script.State, args ...string) error {
 	a, err := s.last()
 	if err != nil {
 		return err
@@ -259,7 +259,7 @@ func (s *session) checkHeader(_ *script.State, args ...string) error {
 	return s.matches(strings.Join(values, ", "), args[1])
 }
 
-func (s *session) matches(got, pattern string) error {
+func (s *player) matches(got, pattern string) error {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return s.wrong(err)
@@ -270,7 +270,7 @@ func (s *session) matches(got, pattern string) error {
 	return nil
 }
 
-func (s *session) checkJSON(state *script.State, args ...string) error {
+func (s *player) checkJSON(state *script.State, args ...string) error {
 	content, err := s.content(state, args[1])
 	if err != nil {
 		return err
@@ -286,7 +286,7 @@ func (s *session) checkJSON(state *script.State, args ...string) error {
 	return difference(args[0], got, want)
 }
 
-func (s *session) checkMatch(_ *script.State, args ...string) error {
+func (s *player) checkMatch(_ *script.State, args ...string) error {
 	got, err := s.at(args[0])
 	if err != nil {
 		return err
@@ -294,7 +294,7 @@ func (s *session) checkMatch(_ *script.State, args ...string) error {
 	return s.matches(text(got), args[1])
 }
 
-func (s *session) checkMembers(state *script.State, args ...string) error {
+func (s *player) checkMembers(state *script.State, args ...string) error {
 	var want []string
 	for _, arg := range args[1:] {
 		names, err := s.content(state, arg)
@@ -317,7 +317,7 @@ func (s *session) checkMembers(state *script.State, args ...string) error {
 	return nil
 }
 
-func (s *session) checkLength(_ *script.State, args ...string) error {
+func (s *player) checkLength(_ *script.State, args ...string) error {
 	want, err := s.number(args[1])
 	if err != nil {
 		return err
@@ -336,7 +336,7 @@ func (s *session) checkLength(_ *script.State, args ...string) error {
 	return nil
 }
 
-func (s *session) checkError(_ *script.State, args ...string) error {
+func (s *player) checkError(_ *script.State, args ...string) error {
 	a, err := s.last()
 	if err != nil {
 		return err
@@ -359,7 +359,7 @@ func (s *session) checkError(_ *script.State, args ...string) error {
 }
 
 // matchError compares an error with CODE [PARAM [CODE PARAM]...].
-func (s *session) matchError(e *apiError, want []string) error {
+func (s *player) matchError(e *apiError, want []string) error {
 	switch {
 	case len(want) == 1: // no parameter is at fault
 		if e.Param != nil {
@@ -404,7 +404,7 @@ func keys(violations []violation) string {
 	return fmt.Sprintf("%q", words)
 }
 
-func (s *session) checkEmpty(*script.State, ...string) error {
+func (s *player) checkEmpty(*script.State, ...string) error {
 	a, err := s.last()
 	if err == nil && len(a.body) > 0 {
 		return fmt.Errorf("there are %d bytes of body", len(a.body))
@@ -412,7 +412,7 @@ func (s *session) checkEmpty(*script.State, ...string) error {
 	return err
 }
 
-func (s *session) checkSame(_ *script.State, args ...string) error {
+func (s *player) checkSame(_ *script.State, args ...string) error {
 	a, err := s.last()
 	if err != nil {
 		return err
@@ -424,14 +424,14 @@ func (s *session) checkSame(_ *script.State, args ...string) error {
 	return a.sameAs(other)
 }
 
-func (s *session) checkEqual(_ *script.State, args ...string) error {
+func (s *player) checkEqual(_ *script.State, args ...string) error {
 	if args[0] != args[1] {
 		return fmt.Errorf("%q is not %q", short(args[0]), short(args[1]))
 	}
 	return nil
 }
 
-func (s *session) checkBefore(_ *script.State, args ...string) error {
+func (s *player) checkBefore(_ *script.State, args ...string) error {
 	if args[0] >= args[1] {
 		return fmt.Errorf("%q does not sort before %q", short(args[0]), short(args[1]))
 	}
@@ -440,7 +440,7 @@ func (s *session) checkBefore(_ *script.State, args ...string) error {
 
 // What to keep.
 
-func (s *session) capture(state *script.State, args ...string) error {
+func (s *player) capture(state *script.State, args ...string) error {
 	if len(args) == 3 {
 		return s.captureHeader(state, args)
 	}
@@ -451,7 +451,7 @@ func (s *session) capture(state *script.State, args ...string) error {
 	return state.Setenv(args[0], text(v))
 }
 
-func (s *session) captureHeader(state *script.State, args []string) error {
+func (s *player) captureHeader(state *script.State, args []string) error {
 	if args[1] != "header" {
 		return s.wrong(errors.New("capture takes NAME PATH or NAME header HEADER"))
 	}
@@ -466,7 +466,7 @@ func (s *session) captureHeader(state *script.State, args []string) error {
 	return state.Setenv(args[0], value)
 }
 
-func (s *session) remember(_ *script.State, args ...string) error {
+func (s *player) remember(_ *script.State, args ...string) error {
 	a, err := s.last()
 	if err != nil {
 		return err
@@ -475,7 +475,7 @@ func (s *session) remember(_ *script.State, args ...string) error {
 	return nil
 }
 
-func (s *session) let(state *script.State, args ...string) error {
+func (s *player) let(state *script.State, args ...string) error {
 	var b strings.Builder
 	for _, part := range args[1:] {
 		text, err := unquote(part)
@@ -511,7 +511,7 @@ func unquote(part string) (string, error) {
 	return strings.Repeat(text, n), nil
 }
 
-func (s *session) add(state *script.State, args ...string) error {
+func (s *player) add(state *script.State, args ...string) error {
 	a, ok1 := new(big.Int).SetString(args[1], 10)
 	b, ok2 := new(big.Int).SetString(args[2], 10)
 	if !ok1 || !ok2 {

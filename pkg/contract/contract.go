@@ -249,7 +249,7 @@ func runScript(t *testing.T, target Target, s source, requestIDs *sync.Map) {
 	if !s.alone() {
 		t.Parallel()
 	}
-	newSession(t, target, s, requestIDs).play()
+	newPlayer(t, target, s, requestIDs).play()
 }
 
 // plainTransport is net/http's own without the compression that it would ask
@@ -261,7 +261,7 @@ func plainTransport() http.RoundTripper {
 }
 
 // play runs the script and deletes what it made.
-func (s *session) play() {
+func (s *player) play() {
 	s.t.Helper()
 	// Not nil: the state would then take over this process's environment, and
 	// with it whatever keys stand in it.

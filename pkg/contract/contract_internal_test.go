@@ -160,7 +160,7 @@ func playText(t *testing.T, text string) []string {
 	v := &verdict{TB: t}
 	target := Target{URL: "http://teller.test", Transport: Handler(teller()), Keys: map[string]string{Main: goodKey("test")}}
 	s := source{"case", txtar.Parse([]byte(text))}
-	newSession(v, target, s, new(sync.Map)).play()
+	newPlayer(v, target, s, new(sync.Map)).play()
 	return v.failures
 }
 
@@ -306,7 +306,7 @@ func TestRepeatFailsWhenStatusChanges(t *testing.T) {
 		URL: "http://teller.test", Transport: Handler(flaky), Keys: map[string]string{Main: goodKey("test")},
 		Untruths: []Untruth{oneRequestID},
 	}
-	newSession(v, target, source{"case", txtar.Parse([]byte("repeat 3 GET /"))}, new(sync.Map)).play()
+	newPlayer(v, target, source{"case", txtar.Parse([]byte("repeat 3 GET /"))}, new(sync.Map)).play()
 	if got := strings.Join(v.failures, "\n"); !strings.Contains(got, "request 3 has status 204, those before it 200") {
 		t.Errorf("the failures are %q", got)
 	}
@@ -328,7 +328,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 		})
 		target := Target{URL: "http://teller.test", Transport: Handler(h), Keys: map[string]string{Main: goodKey("test")}, Untruths: c.untruths}
 		text := "[!encoded-slash-refused] request GET /a\n[encoded-slash-refused] request GET /b\n"
-		newSession(t, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
+		newPlayer(t, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
 		if got := strings.Join(sent, ""); got != c.want {
 			t.Errorf("with %v the lines sent are %q, want %q", c.untruths, got, c.want)
 		}
@@ -354,7 +354,7 @@ func TestMadeLeadsAreDeletedWithTheKeyThatMadeThem(t *testing.T) {
 	target := Target{URL: "http://teller.test", Transport: Handler(h), Keys: map[string]string{Main: goodKey("test"), OtherMode: goodKey("live")}}
 	v := &verdict{TB: t}
 	text := "key other-mode\nrequest POST /api/crm/lead\nkey main\nstatus 200"
-	newSession(v, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
+	newPlayer(v, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
 	if want := []string{"/api/crm/lead/lead_1 Bearer " + goodKey("live")}; !slices.Equal(deleted, want) {
 		t.Error("the lead of a script that failed was not deleted with its own key")
 	}

@@ -69,7 +69,7 @@ func TestPackageCommentExplainsEveryCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, _, _ := strings.Cut(string(source), "\npackage contract")
-	for name := range newSession(t, Target{}, load(t)[0], nil).commands() {
+	for name := range newPlayer(t, Target{}, load(t)[0], nil).commands() {
 		if !regexp.MustCompile(`(?m)^//\t(\S.*)?\b` + name + `\b`).MatchString(doc) {
 			t.Errorf("the package comment does not explain %s", name)
 		}

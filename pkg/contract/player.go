@@ -22,8 +22,8 @@ import (
 // and API Gateway's own limit of 30 seconds.
 const patience = 40 * time.Second
 
-// A session is one script while it runs.
-type session struct {
+// A player plays one script.
+type player struct {
 	t          testing.TB
 	target     Target
 	name       string
@@ -45,12 +45,12 @@ type session struct {
 // A madeLead is a lead to delete when the script ends.
 type madeLead struct{ id, key string }
 
-func newSession(t testing.TB, target Target, s source, requestIDs *sync.Map) *session {
+func newPlayer(t testing.TB, target Target, s source, requestIDs *sync.Map) *player {
 	files := make(map[string]string)
 	for _, f := range s.archive.Files {
 		files[f.Name] = string(f.Data)
 	}
-	return &session{
+	return &player{
 		t: t, target: target, name: s.name, script: s.archive.Comment, files: files, requestIDs: requestIDs,
 		key: Main, with: make(http.Header), remembered: make(map[string]*answer),
 	}
@@ -66,7 +66,7 @@ type request struct {
 }
 
 // newRequest uses up what `with` and `without` have collected.
-func (s *session) newRequest(method, path string, body *string) request {
+func (s *player) newRequest(method, path string, body *string) request {
 	r := request{method, path, body, make(http.Header), s.key}
 	if body != nil {
 		r.header.Set("Content-Type", "application/json")
@@ -88,7 +88,7 @@ func (s *session) newRequest(method, path string, body *string) request {
 const noKey = "none"
 
 // keyValue returns the whole key of that name.
-func (s *session) keyValue(name string) (string, error) {
+func (s *player) keyValue(name string) (string, error) {
 	if slices.Contains(KeyNames, name) {
 		if key := s.target.Keys[name]; key != "" {
 			return key, nil
@@ -100,7 +100,7 @@ func (s *session) keyValue(name string) (string, error) {
 
 // send sends r, reads the whole answer and judges what every answer must hold.
 // It may run beside other calls.
-func (s *session) send(ctx context.Context, r request) (*answer, error) {
+func (s *player) send(ctx context.Context, r request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var body io.Reader
@@ -141,7 +141,7 @@ func (s *session) send(ctx context.Context, r request) (*answer, error) {
 }
 
 // judgeRequestID checks that no other answer had the same request id.
-func (s *session) judgeRequestID(a *answer) error {
+func (s *player) judgeRequestID(a *answer) error {
 	id := a.header.Get(requestIDHeader)
 	if hasUntruth(s.target.Untruths, oneRequestID) || id == "" {
 		return nil
@@ -161,7 +161,7 @@ func judgeSecrecy(a *answer, key string) error {
 }
 
 // noteLead remembers a lead that was made, to delete it in the end.
-func (s *session) noteLead(a *answer, r request) {
+func (s *player) noteLead(a *answer, r request) {
 	if a.status != http.StatusCreated {
 		return
 	}
@@ -173,7 +173,7 @@ func (s *session) noteLead(a *answer, r request) {
 }
 
 // deleteLeads deletes what the script made and did not delete itself.
-func (s *session) deleteLeads() {
+func (s *player) deleteLeads() {
 	s.t.Helper()
 	s.without, s.with = nil, make(http.Header)
 	for _, lead := range s.made {
@@ -194,7 +194,7 @@ var (
 
 // content returns the file of that name with its variables replaced, or word
 // itself where it does not look like the name of a file.
-func (s *session) content(state *script.State, word string) (string, error) {
+func (s *player) content(state *script.State, word string) (string, error) {
 	if !fileName.MatchString(word) {
 		return word, nil
 	}
@@ -215,7 +215,7 @@ func (s *session) content(state *script.State, word string) (string, error) {
 
 // wrong notes a failure that no script can expect, such as a misspelt command,
 // so that a `!` before the command does not turn it into a success.
-func (s *session) wrong(err error) error {
+func (s *player) wrong(err error) error {
 	if s.fatal == nil {
 		s.fatal = err
 	}
