@@ -26,6 +26,7 @@ func (s *player) commands() map[string]script.Cmd {
 		"repeat":   s.command("send a request several times", "N METHOD PATH [BODY]", 3, 4, s.repeat),
 		"curl":     s.command("send what a curl command would send", "FILE [ID]", 1, 2, s.curl),
 		"wait":     script.Wait(),
+		"stop":     script.Stop(),
 		"status":   s.command("the status is one of these", "N...", 1, -1, s.checkStatus),
 		"header":   s.matcher("the header is there and matches", "NAME [REGEXP]", 1, 2, s.checkHeader),
 		"json":     s.command("the value at a path equals this JSON", "PATH VALUE", 2, 2, s.checkJSON),

@@ -69,6 +69,8 @@
 //	equal A B, ! equal A B        two values are (not) the same text
 //	before A B                    A sorts before B
 //	alone                         this script counts the account's leads: no other runs beside it
+//	[NAME] stop                   end the script where the target has this untruth; [!NAME] before a
+//	                              line leaves out that line (see [Untruths])
 //
 // A path is `.error.errors[0].code`; `.` is the whole answer. $unique is a text
 // that no other run has.

@@ -319,6 +319,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 	}{
 		{nil, "a"},
 		{[]Untruth{encodedSlashRefused}, "b"},
+		{[]Untruth{invalidUTF8Refused}, ""},
 	} {
 		var sent []string
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -327,7 +328,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 			teller().ServeHTTP(w, r)
 		})
 		target := Target{URL: "http://teller.test", Transport: Handler(h), Keys: map[string]string{Main: goodKey("test")}, Untruths: c.untruths}
-		text := "[!encoded-slash-refused] request GET /a\n[encoded-slash-refused] request GET /b\n"
+		text := "[invalid-utf8-refused] stop\n[!encoded-slash-refused] request GET /a\n[encoded-slash-refused] request GET /b\n"
 		newPlayer(t, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
 		if got := strings.Join(sent, ""); got != c.want {
 			t.Errorf("with %v the lines sent are %q, want %q", c.untruths, got, c.want)
