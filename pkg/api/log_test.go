@@ -115,16 +115,6 @@ func (w *world) wantCaller(t *testing.T, l line, key string, nobody bool) {
 	}
 }
 
-// broken is a store that fails in one way, whatever it is asked.
-type broken struct {
-	lead.Store
-	fail func() error
-}
-
-func (b broken) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
-	return lead.Lead{}, b.fail()
-}
-
 const internals = "kaboom"
 
 func TestFaultsAreLoggedAndNotAnswered(t *testing.T) {
@@ -144,9 +134,9 @@ func TestFaultsAreLoggedAndNotAnswered(t *testing.T) {
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.Leads = broken{fail: c.fail}
+			w.config.Leads = broken{c.fail}
 			w.start(t)
-			got := w.send(t, contract.Main, http.MethodGet, collection+"/lead_00000000000000000000000000", "")
+			got := w.send(t, contract.Main, http.MethodGet, someLead, "")
 			l, text := w.oneLine(t)
 			if got.status != c.status || l.Status != c.status || l.Level != "ERROR" || !strings.Contains(l.Error, c.logged) {
 				t.Errorf("the status is %d and the log says\n%s", got.status, text)
