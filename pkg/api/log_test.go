@@ -110,8 +110,18 @@ func (w *world) wantCaller(t *testing.T, l line, key string, nobody bool) {
 			t.Fatal(err)
 		}
 	}
-	if l.Account == nil || *l.Account != want.Tenant.Account || l.Mode == nil || *l.Mode != string(want.Tenant.Mode) || l.KeyID == nil || *l.KeyID != want.ID {
-		t.Errorf("the log names %v, %v, %v, want %v of key %s", l.Account, l.Mode, l.KeyID, want.Tenant, want.ID)
+	for name, c := range map[string]struct {
+		got  *string
+		want string
+	}{
+		"account": {l.Account, want.Tenant.Account}, "mode": {l.Mode, string(want.Tenant.Mode)}, "key_id": {l.KeyID, want.ID},
+	} {
+		switch {
+		case c.got == nil:
+			t.Errorf("the log has no %s", name)
+		case *c.got != c.want:
+			t.Errorf("the log has the %s %q, want %q", name, *c.got, c.want)
+		}
 	}
 }
 
