@@ -32,7 +32,7 @@ func (w *world) wantCost(t *testing.T, what string, requests int, read, write fl
 // warm makes a world whose API has the key in its memory.
 func warm(t *testing.T) *world {
 	w := newWorld(t)
-	w.send(t, contract.Main, http.MethodGet, collection+"/lead_00000000000000000000000000", "")
+	w.send(t, contract.Main, http.MethodGet, someLead, "")
 	w.meter.Reset()
 	return w
 }
@@ -125,7 +125,7 @@ func TestCostOfDelete(t *testing.T) {
 // TestKeyIsReadOnce counts the reads of an API key.
 func TestKeyIsReadOnce(t *testing.T) {
 	w := newWorld(t)
-	path := collection + "/lead_00000000000000000000000000"
+	path := someLead
 	w.send(t, contract.Main, http.MethodGet, path, "")
 	w.wantCost(t, "the first call", 2, 2, 0)
 	for range 20 {

@@ -20,6 +20,7 @@ import (
 // KEY stands for a valid key and ID for the id of a lead.
 func FuzzRequest(f *testing.F) {
 	w := newWorld(f)
+	w.config.Log = nil
 	handler := api.New(w.config).Handler(api.Routes()...)
 	id := strings.TrimPrefix(w.create(f, `{"city":"Oslo"}`), collection+"/")
 	const auth = "Host: leads.test\r\nAuthorization: Bearer KEY\r\n"
@@ -55,19 +56,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return // the server itself answers with 400
 		}
-		got := httptest.NewRecorder()
-		handler.ServeHTTP(got, r)
-		body := got.Body.Bytes()
-		if r.Method == http.MethodHead {
-			body = nil // the server drops it
-		}
-		if got.Code >= http.StatusInternalServerError {
-			t.Errorf("the status is %d: %s", got.Code, w.log.take())
-		}
-		if err := describe(t).check(r, got.Code, got.Header(), body); err != nil {
-			t.Errorf("openapi.yaml: %v\n%d %v\n%s", err, got.Code, got.Header(), body)
-		}
-		w.log.take()
+		serve(t, handler, r)
 	})
 }
 
@@ -75,6 +64,8 @@ func FuzzRequest(f *testing.F) {
 // second time: which parameters there are, each once, in plain digits.
 func FuzzListParameters(f *testing.F) {
 	w := newWorld(f)
+	w.config.Log = nil
+	handler := api.New(w.config).Handler(api.Routes()...)
 	for _, query := range []string{
 		"", "limit=1", "limit=100&offset=0", "offset=9223372036854775807", "offset=9223372036854775808", "limit=0", "limit=101", "limit=-1",
 		"limit=+1", "limit=01", "limit=1.0", "limit=1e1", "limit=", "limit", "=", "&", "&&limit=2&", "limit=1&limit=1", "Limit=1", "limit=%31",
@@ -86,17 +77,33 @@ func FuzzListParameters(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
 			"GET " + collection + "?" + query + " HTTP/1.1\r\nHost: leads.test\r\nAuthorization: Bearer " + w.keys[contract.Main] + "\r\n\r\n")))
-		if err != nil || r.URL.RawQuery != query || r.Proto != "HTTP/1.1" {
+		if err != nil || r.URL.RawQuery != query {
 			return // no such query can be sent
 		}
 		want := http.StatusBadRequest
 		if isWindow(query) {
 			want = http.StatusOK
 		}
-		if got := w.send(t, contract.Main, http.MethodGet, collection+"?"+query, ""); got.status != want {
-			t.Errorf("?%s: %d %s", query, got.status, got.body)
+		if got := serve(t, handler, r); got.Code != want {
+			t.Errorf("?%s: %d %s", query, got.Code, got.Body)
 		}
 	})
+}
+
+// serve answers a request and checks that the answer is as openapi.yaml says,
+// and no fault of ours.
+func serve(t *testing.T, handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	t.Helper()
+	got := httptest.NewRecorder()
+	handler.ServeHTTP(got, r)
+	if r.Method == http.MethodHead {
+		got.Body.Reset() // net/http's server drops it too
+	}
+	err := describe(t).check(r, got.Code, got.Header(), got.Body.Bytes())
+	if err != nil || got.Code >= http.StatusInternalServerError {
+		t.Errorf("openapi.yaml: %v\n%d %v\n%s", err, got.Code, got.Header(), got.Body)
+	}
+	return got
 }
 
 func isWindow(query string) bool {

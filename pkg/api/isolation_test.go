@@ -50,16 +50,15 @@ func TestTenantsDoNotMeet(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%s/%s %s", stranger, route.Name, method, variant), func(t *testing.T) {
 						id := strings.TrimPrefix(path, collection+"/")
 						target := strings.ReplaceAll(route.Path, "{id}", id)
-						var got, want answer
 						for _, body := range bodies(method) {
-							got = here.send(t, stranger, method, target, body, variants[variant]...)
-							want = nowhere.send(t, stranger, method, target, body, variants[variant]...)
+							got := here.send(t, stranger, method, target, body, variants[variant]...)
+							want := nowhere.send(t, stranger, method, target, body, variants[variant]...)
 							if got, want := got.masked(id), want.masked(id); got != want {
 								t.Errorf("with the body %q the answer is\n%s\nwhere there is no such lead it is\n%s", body, got, want)
 							}
-						}
-						if strings.Contains(route.Path, "{id}") && got.status != http.StatusNotFound {
-							t.Errorf("the status is %d", got.status)
+							if strings.Contains(route.Path, "{id}") && body == "" && got.status != http.StatusNotFound {
+								t.Errorf("the status is %d", got.status)
+							}
 						}
 					})
 				}

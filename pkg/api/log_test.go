@@ -110,19 +110,19 @@ func (w *world) wantCaller(t *testing.T, l line, key string, nobody bool) {
 			t.Fatal(err)
 		}
 	}
-	if l.Account == nil || *l.Account != want.Tenant.Account || l.Mode == nil || *l.Mode != string(want.Tenant.Mode) || l.KeyID == nil || *l.KeyID != want.ID {
-		t.Errorf("the log names %v, %v, %v, want %v of key %s", l.Account, l.Mode, l.KeyID, want.Tenant, want.ID)
+	for name, c := range map[string]struct {
+		got  *string
+		want string
+	}{
+		"account": {l.Account, want.Tenant.Account}, "mode": {l.Mode, string(want.Tenant.Mode)}, "key_id": {l.KeyID, want.ID},
+	} {
+		switch {
+		case c.got == nil:
+			t.Errorf("the log has no %s", name)
+		case *c.got != c.want:
+			t.Errorf("the log has the %s %q, want %q", name, *c.got, c.want)
+		}
 	}
-}
-
-// broken is a store that fails in one way, whatever it is asked.
-type broken struct {
-	lead.Store
-	fail func() error
-}
-
-func (b broken) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
-	return lead.Lead{}, b.fail()
 }
 
 const internals = "kaboom"
@@ -144,9 +144,9 @@ func TestFaultsAreLoggedAndNotAnswered(t *testing.T) {
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.Leads = broken{fail: c.fail}
+			w.config.Leads = broken{c.fail}
 			w.start(t)
-			got := w.send(t, contract.Main, http.MethodGet, collection+"/lead_00000000000000000000000000", "")
+			got := w.send(t, contract.Main, http.MethodGet, someLead, "")
 			l, text := w.oneLine(t)
 			if got.status != c.status || l.Status != c.status || l.Level != "ERROR" || !strings.Contains(l.Error, c.logged) {
 				t.Errorf("the status is %d and the log says\n%s", got.status, text)

@@ -52,8 +52,9 @@ func TestReferenceCanBeSentBack(t *testing.T) {
 	if err != nil || len(changes) != len(names)-len(readOnly) {
 		t.Fatalf("%d changes, %v", len(changes), err)
 	}
-	l := Lead{ID: "lead_abc123", CreatedAt: time.Date(2024, 1, 15, 9, 30, 0, 999, time.UTC), Values: Defaults()}
-	l.UpdatedAt = l.CreatedAt.In(time.FixedZone("", 3600))
+	east := time.FixedZone("", 3600)
+	l := Lead{ID: "lead_abc123", CreatedAt: time.Date(2024, 1, 15, 10, 30, 0, 999, east), Values: Defaults()}
+	l.UpdatedAt = l.CreatedAt
 	l.Values.Apply(changes)
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
