@@ -78,6 +78,10 @@ func (b *batch) create(ctx context.Context) {
 			b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
 		case errors.As(err, &cancelled):
 			left, hindering := b.sort(err)
+			if len(left) == len(b.rows) { // the book is in the way
+				b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
+				continue
+			}
 			b.rows, alone = left, append(alone, hindering...)
 		default: // the database takes no such transaction, for one lead's sake
 			b.rows, alone = nil, append(alone, b.rows...)

@@ -192,14 +192,18 @@ func (x *Reader) parse(text []byte) ([]byte, error) {
 		return nil, nil
 	case len(text) > MaxRow:
 		return nil, errTooLong
+	case x.format == NDJSON && utf8.Valid(text):
+		return text, nil
+	case x.format == NDJSON:
+		return nil, errNotUTF8
+	}
+	// Quotes are judged first: they say where the row ends.
+	record, err := cells(string(text))
+	switch {
+	case err != nil:
+		return nil, err
 	case !utf8.Valid(text):
 		return nil, errNotUTF8
-	case x.format == NDJSON:
-		return text, nil
-	}
-	record, err := cells(string(text))
-	if err != nil {
-		return nil, err
 	}
 	return object(x.columns, record)
 }

@@ -72,6 +72,8 @@ func TestRead(t *testing.T) {
 		{"refuses text after a closing quote", "lead_name\n\"a\"b\n", rows.CSV, "2! the row's quotes do not match\n"},
 		{"refuses a row that is not UTF-8", "lead_name\n\xff\nb\n", rows.CSV,
 			"2! the row is not valid UTF-8\n3: {\"lead_name\":\"b\"}\n"},
+		{"loses one line to an unclosed quote before what is not UTF-8", "lead_name\n\"a\n\xff\nb\n", rows.CSV,
+			"2! the row's quotes do not match\n3! the row is not valid UTF-8\n4: {\"lead_name\":\"b\"}\n"},
 		{"takes the longest row", long + "\r\n{}", rows.NDJSON, "1: " + long + "\n2: {}\n"},
 		{"passes over a row that is longer", long + "x\r\n{}\n" + strings.Repeat(long, 9) + "\n{}", rows.NDJSON,
 			"1! the row is longer than 131072 bytes, or a quote in it is never closed\n2: {}\n3! the row is longer than 131072 bytes, or a quote in it is never closed\n4: {}\n"},
