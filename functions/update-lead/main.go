@@ -13,5 +13,5 @@ import (
 func main() {
 	table := dynamo.Open()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	gateway.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.UpdateLead))
+	gateway.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.UpdateLead), api.UpdateLead)
 }

@@ -133,15 +133,35 @@ func (x *exchange) fail(err error) {
 	x.send(p.status, p.appendJSON(nil, x.requestID))
 }
 
-// appendJSON appends the body of the answer. All members are always there; the
-// first violation, if there is one, speaks for all.
+// Describe returns an error as callers without HTTP see it: the code that a
+// client would see, and sentences that say what to do.
+func Describe(err error) (code, message string) {
+	p := problemOf(err)
+	if len(p.violations) > 0 {
+		return string(p.violations[0].Code), p.violations.Error()
+	}
+	return p.code, p.message
+}
+
+// AppendError appends what an answer has as its member "error" to dst.
+func AppendError(dst []byte, err error, requestID string) []byte {
+	return problemOf(err).appendError(dst, requestID)
+}
+
+// appendJSON appends the body of the answer.
 func (p *problem) appendJSON(dst []byte, requestID string) []byte {
+	return append(p.appendError(append(dst, `{"error":`...), requestID), '}')
+}
+
+// appendError appends the error. All members are always there; the first
+// violation, if there is one, speaks for all.
+func (p *problem) appendError(dst []byte, requestID string) []byte {
 	code, message, param := p.code, p.message, "null"
 	if len(p.violations) > 0 {
 		first := p.violations[0]
 		code, message, param = string(first.Code), first.Message, string(quote(nil, first.Param))
 	}
-	dst = append(dst, `{"error":{"type":`...)
+	dst = append(dst, `{"type":`...)
 	dst = quote(dst, p.kind)
 	dst = append(dst, `,"code":`...)
 	dst = quote(dst, code)
@@ -164,7 +184,7 @@ func (p *problem) appendJSON(dst []byte, requestID string) []byte {
 		dst = quote(dst, v.Message)
 		dst = append(dst, '}')
 	}
-	return append(dst, "]}}"...)
+	return append(dst, "]}"...)
 }
 
 func quote(dst []byte, s string) []byte {

@@ -166,5 +166,9 @@ func (c *call) once() (lead.Once, error) {
 			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", maxIdempotencyKey),
 		}}
 	}
-	return lead.Once{Source: "http", Key: keys[0], Keep: keepKeys}, nil
+	source := "http"
+	if _, ok := trusted(c.r.Context()); ok {
+		source = "direct"
+	}
+	return lead.Once{Source: source, Key: keys[0], Keep: keepKeys}, nil
 }

@@ -69,14 +69,14 @@ func booksOf(tenant lead.Tenant) string { return tenantName(tenant) + "/books" }
 // periodOf returns the period that a book is of.
 func periodOf(book item) string { return stringOf(book[attrSK])[:periodLength] }
 
-// book returns the write that adds one to these marks of a book.
-func (t *Table) book(tenant lead.Tenant, name string, marks ...string) types.TransactWriteItem {
+// book returns the write that adds n to these marks of a book.
+func (t *Table) book(tenant lead.Tenant, name string, n int64, marks ...string) types.TransactWriteItem {
 	e := expression{names: map[string]string{}, values: item{}}
-	one := e.value(number(1))
+	count := e.value(number(n))
 	var adds []string
 	for i, m := range marks {
 		e.names["#"+itoa(int64(i))] = m
-		adds = append(adds, "#"+itoa(int64(i))+" "+one)
+		adds = append(adds, "#"+itoa(int64(i))+" "+count)
 	}
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName:                 &t.name,

@@ -21,18 +21,13 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 	id := t.mint.ID(now)
 	made := newLead(id, values)
 
-	put := types.TransactWriteItem{Put: &types.Put{
-		TableName:           &t.name,
-		Item:                itemOf(tenant, &made),
-		ConditionExpression: aws.String("attribute_not_exists(pk)"),
-	}}
-	writes := []types.TransactWriteItem{put, {}}
+	writes := []types.TransactWriteItem{t.put(tenant, &made), {}}
 	if once.Key != "" {
 		writes = append(writes, types.TransactWriteItem{Put: t.record(tenant, &made, once, now)})
 	}
 	second := mark("c", cellOf(id.Time()))
 	err := t.transact(ctx, writes, func(l *lane) {
-		writes[1] = t.book(tenant, l.book(period(id.Time()), second), second)
+		writes[1] = t.book(tenant, l.book(period(id.Time()), second), 1, second)
 	})
 
 	switch record := reason(err, 2); {
@@ -51,6 +46,15 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 func newLead(id lead.ID, values lead.Values) lead.Lead {
 	created := id.Time()
 	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1, Values: values}
+}
+
+// put returns the write of a lead that is new.
+func (t *Table) put(tenant lead.Tenant, made *lead.Lead) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{
+		TableName:           &t.name,
+		Item:                itemOf(tenant, made),
+		ConditionExpression: aws.String("attribute_not_exists(pk)"),
+	}}
 }
 
 // The record of an idempotency key: the values as a hash, and the lead that

@@ -33,11 +33,11 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only
 	}
 	err := t.transact(ctx, writes, func(l *lane) {
 		if created == now {
-			writes[1] = t.book(tenant, l.book(now, second, from), second, from)
+			writes[1] = t.book(tenant, l.book(now, second, from), 1, second, from)
 			return
 		}
-		writes[1] = t.book(tenant, l.book(now, from), from)
-		writes[2] = t.book(tenant, l.lossBook(created, second), second)
+		writes[1] = t.book(tenant, l.book(now, from), 1, from)
+		writes[2] = t.book(tenant, l.lossBook(created, second), 1, second)
 	})
 
 	switch lost := reason(err, 0); {

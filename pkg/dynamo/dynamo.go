@@ -41,6 +41,8 @@ const (
 	attrExpires = "expires" // Unix seconds; DynamoDB removes the item some time after
 
 	indexName = "created_at"
+
+	leadSort = "lead" // range key of a lead
 )
 
 // item is an item, or the key of one, as the SDK has it.
@@ -59,7 +61,7 @@ func key(pk, sk string) item { return item{attrPK: text(pk), attrSK: text(sk)} }
 func tenantName(t lead.Tenant) string { return t.Account + "/" + string(t.Mode) }
 
 func leadKey(t lead.Tenant, id lead.ID) item {
-	return key(tenantName(t)+"/"+string(id), "lead")
+	return key(tenantName(t)+"/"+string(id), leadSort)
 }
 
 // leadID returns the id of the lead that has this key.

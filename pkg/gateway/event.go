@@ -29,6 +29,11 @@ type event struct {
 		} `json:"http"`
 	} `json:"requestContext"`
 
+	// Members of a direct call alone. A client cannot put anything beside the
+	// members that API Gateway makes.
+	Account jsontext.Value `json:"account"`
+	Mode    jsontext.Value `json:"mode"`
+
 	// Format 2.0 alone.
 	RawPath        string `json:"rawPath"`
 	RawQueryString string `json:"rawQueryString"`

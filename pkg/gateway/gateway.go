@@ -4,6 +4,9 @@
 // 2.0 (HTTP APIs) and 1.0 (REST APIs, and HTTP APIs that ask for it) are
 // understood.
 //
+// A function can also be called itself, by a state machine, a pipe or another
+// function: see direct.go. The envelope alone tells such a call from an event.
+//
 // Behind this door nothing knows that it runs in Lambda, so the same handler
 // serves a developer's machine.
 package gateway
@@ -22,20 +25,25 @@ import (
 	"overplane.dev/leads/pkg/api"
 )
 
-// Start serves h to the Lambda runtime. It does not return.
-func Start(h http.Handler) {
-	lambda.Start(New(h))
+// Start serves h to the Lambda runtime, as [New] has it. It does not return.
+func Start(h http.Handler, direct ...api.Route) {
+	lambda.Start(New(h, direct...))
 }
 
-// New returns the Lambda function that answers API Gateway events with h.
+// New returns the Lambda function that answers API Gateway events with h, and
+// direct calls with the route given, if one is.
 //
-// Its error is for the Lambda console, not for a client: it is returned only
-// for an event that API Gateway did not make.
-func New(h http.Handler) lambda.Handler {
-	return function{h}
+// The answer to an event is always one of HTTP: an error is for the Lambda
+// console, not for a client, and only for an event that API Gateway did not
+// make. The error of a direct call is its answer.
+func New(h http.Handler, direct ...api.Route) lambda.Handler {
+	return function{h, direct}
 }
 
-type function struct{ handler http.Handler }
+type function struct {
+	handler http.Handler
+	direct  []api.Route // one or none
+}
 
 // Invoke is called by the Lambda runtime with one event at a time.
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
@@ -50,6 +58,9 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		ctx = api.WithRequestID(ctx, lc.AwsRequestID)
 	}
+	if e.isDirect() && len(f.direct) > 0 {
+		return f.call(ctx, payload, f.direct[0])
+	}
 	r, err := e.request(ctx)
 	if err != nil {
 		return nil, err
@@ -61,4 +72,5 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // errNotHTTP names the only events that this door lets in.
 var errNotHTTP = errors.New("the event is not an API Gateway event of payload format 1.0 or 2.0: " +
-	"connect this function to an HTTP API or a REST API as a Lambda proxy integration")
+	"connect this function to an HTTP API or a REST API as a Lambda proxy integration, " +
+	"or call it with the members account and mode")

@@ -181,20 +181,27 @@ func (l *Lead) AppendJSON(dst []byte) []byte {
 	dst = l.UpdatedAt.UTC().AppendFormat(dst, time.RFC3339)
 	dst = append(dst, '"')
 	for i := range Fields {
-		dst = append(dst, `,"`...)
-		dst = append(dst, Fields[i].Name...)
-		dst = append(dst, `":`...)
-		switch v := l.Values[i].(type) {
-		case string:
-			// Only text that is valid UTF-8 is ever stored.
-			dst, _ = jsontext.AppendQuote(dst, v)
-		case bool:
-			dst = strconv.AppendBool(dst, v)
-		case Number:
-			dst = append(dst, v...)
-		default:
-			dst = append(dst, "null"...)
-		}
+		dst = AppendField(append(dst, ','), i, l.Values[i])
 	}
 	return append(dst, '}')
+}
+
+// AppendField appends the member of a JSON object that says the value of the
+// field with this index to dst.
+func AppendField(dst []byte, field int, value any) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, Fields[field].Name...)
+	dst = append(dst, `":`...)
+	switch v := value.(type) {
+	case string:
+		// Only text that is valid UTF-8 is ever stored.
+		dst, _ = jsontext.AppendQuote(dst, v)
+	case bool:
+		dst = strconv.AppendBool(dst, v)
+	case Number:
+		dst = append(dst, v...)
+	default:
+		dst = append(dst, "null"...)
+	}
+	return dst
 }

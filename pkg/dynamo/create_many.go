@@ -1,0 +1,146 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+// batchSize is how many leads share a transaction. A transaction takes 100
+// writes: a lead and its idempotency record are two, the book is one for all.
+// The 4 MB that it may hold are never reached: the largest lead has some 40 KB.
+const batchSize = 49
+
+// CreateMany makes many leads, in this order, and says of each what became of
+// it; each is made or not as by [Table.Create]. It is for loads: up to 49 leads
+// share a transaction, and a lead that cannot be made there is tried alone, so
+// that it holds up no other.
+func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, wanted []lead.Creation) []lead.Outcome {
+	outcomes := make([]lead.Outcome, len(wanted))
+	for done := 0; done < len(wanted); {
+		b := t.nextBatch(tenant, wanted[done:], outcomes[done:])
+		done += len(b.rows)
+		b.create(ctx)
+	}
+	return outcomes
+}
+
+// batch is some creates that share a transaction.
+type batch struct {
+	table  *Table
+	tenant lead.Tenant
+	rows   []row
+}
+
+type row struct {
+	lead.Creation
+	made    lead.Lead
+	outcome *lead.Outcome
+}
+
+// nextBatch begins a batch with the first of the creates that are wanted. All
+// its leads are counted in one cell of one book, and no idempotency key occurs
+// twice, because a transaction writes no item twice.
+func (t *Table) nextBatch(tenant lead.Tenant, wanted []lead.Creation, outcomes []lead.Outcome) *batch {
+	b := &batch{table: t, tenant: tenant}
+	seen := map[string]bool{}
+	for i, w := range wanted[:min(len(wanted), batchSize)] {
+		made := newLead(t.mint.ID(t.Now()), w.Values)
+		name := w.Once.Source + "/" + w.Once.Key
+		if i > 0 && (seen[name] || cellOf(made.CreatedAt) != b.cell()) {
+			break
+		}
+		if w.Once.Key != "" {
+			seen[name] = true
+		}
+		b.rows = append(b.rows, row{w, made, &outcomes[i]})
+	}
+	return b
+}
+
+func (b *batch) cell() string { return cellOf(b.rows[0].made.CreatedAt) }
+
+// create makes the leads of the batch. Each round either makes all that are
+// left or finds some that have been made before or that stand in the way.
+func (b *batch) create(ctx context.Context) {
+	var alone []row
+	for len(b.rows) > 0 {
+		err := b.transact(ctx)
+		var cancelled *types.TransactionCanceledException
+		var busy *lead.BusyError
+		switch {
+		case err == nil:
+			b.settle(func(r row) lead.Outcome { return lead.Outcome{Lead: r.made} })
+		case errors.As(err, &busy):
+			b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
+		case errors.As(err, &cancelled):
+			left, hindering := b.sort(err)
+			if len(left) == len(b.rows) { // the book is in the way
+				b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
+				continue
+			}
+			b.rows, alone = left, append(alone, hindering...)
+		default: // the database takes no such transaction, for one lead's sake
+			b.rows, alone = nil, append(alone, b.rows...)
+		}
+	}
+	for _, r := range alone {
+		o := r.outcome
+		o.Lead, o.Replayed, o.Err = b.table.Create(ctx, b.tenant, r.Values, r.Once)
+	}
+}
+
+// settle gives every row that is left its outcome.
+func (b *batch) settle(outcome func(row) lead.Outcome) {
+	for _, r := range b.rows {
+		*r.outcome = outcome(r)
+	}
+	b.rows = nil
+}
+
+// transact writes the leads, their records, and last the book of all.
+func (b *batch) transact(ctx context.Context) error {
+	t, now := b.table, b.table.Now()
+	var writes []types.TransactWriteItem
+	for i := range b.rows {
+		r := &b.rows[i]
+		writes = append(writes, t.put(b.tenant, &r.made))
+		if r.Once.Key != "" {
+			writes = append(writes, types.TransactWriteItem{Put: t.record(b.tenant, &r.made, r.Once, now)})
+		}
+	}
+	second := mark("c", b.cell())
+	book, count := len(writes), int64(len(b.rows))
+	writes = append(writes, types.TransactWriteItem{})
+	return t.transact(ctx, writes, func(l *lane) {
+		writes[book] = t.book(b.tenant, l.book(period(b.rows[0].made.CreatedAt), second), count, second)
+	})
+}
+
+// sort settles the rows that were made before and returns the others: those
+// that nothing spoke against, and those that kept all from being made.
+func (b *batch) sort(err error) (left, hindering []row) {
+	write := 0
+	for _, r := range b.rows {
+		put, record := reason(err, write), types.CancellationReason{}
+		if write++; r.Once.Key != "" {
+			record = reason(err, write)
+			write++
+		}
+		o := r.outcome
+		switch {
+		case has(record, refused):
+			o.Lead, o.Replayed, o.Err = replay(record.Item, r.made)
+		case has(put, refused): // made by an attempt whose answer was lost
+			o.Lead = r.made
+		case isLasting(put) || isLasting(record):
+			hindering = append(hindering, r)
+		default:
+			left = append(left, r)
+		}
+	}
+	return left, hindering
+}
