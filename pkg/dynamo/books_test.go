@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -13,6 +14,9 @@ import (
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
 )
+
+// Property tests run long on a real engine; -rapid.checks=1000 runs them longer.
+func init() { flag.Set("rapid.checks", "40") }
 
 // TestListsAreExact holds total and every offset to a plain list of what was
 // created and deleted, while time passes in all ways.

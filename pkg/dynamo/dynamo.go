@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type Table struct {
 
 // New returns the table of this name. It sends nothing.
 func New(client *dynamodb.Client, name string) *Table {
-	return &Table{client: client, name: name, near: nearOffset, Now: time.Now}
+	return &Table{client: client, name: name, lanes: lanes{intN: rand.IntN}, near: nearOffset, Now: time.Now}
 }
 
 // The names of attributes, beside those of lead.Fields.

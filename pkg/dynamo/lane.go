@@ -1,7 +1,6 @@
 package dynamo
 
 import (
-	"math/rand/v2"
 	"strconv"
 	"sync"
 )
@@ -9,23 +8,28 @@ import (
 // Transactions that touch one item at the same time cancel each other, so the
 // books of a period are kept in several copies, its lanes, and every writer
 // that is under way has a lane for itself. Nobody assigns lanes: a process
-// keeps those that worked, and where one met another process it draws again
-// from twice as many.
+// begins with the first, keeps those that work, and where one met another
+// process it draws again from all there are.
+//
+// A lane costs a list some reading, so there are as many as writers that met,
+// not more. That the first draw is from all lanes and not from a few settles
+// the matter at once; the simulation in lane_test.go has the numbers.
 
-// maxWidth bounds the range from which lanes are drawn: a thousand writers at
-// once are more than one partition of DynamoDB serves.
-const maxWidth = 1024
+// allLanes is how many lanes there are: enough for a thousand processes to draw
+// each its own.
+const allLanes = 10_000
 
 // bookFull is the size in bytes after which a lane turns to a new page: up to
 // 1 KB an item is written for half the price of a larger one.
 const bookFull = 900
 
-// lanes are the lanes of one process. The zero value is ready.
+// lanes are the lanes of one process.
 type lanes struct {
-	mu    sync.Mutex
-	free  []*lane // those not in use, the last used last
-	held  map[int]bool
-	width int
+	intN func(int) int // such as rand.IntN
+
+	mu   sync.Mutex
+	free []*lane // those not in use, the last used last
+	held map[int]bool
 }
 
 // lane is a writer's own copy of the books.
@@ -48,7 +52,12 @@ func (l *lanes) take() *lane {
 		l.free = l.free[:last]
 		return taken
 	}
-	return &lane{number: l.draw()}
+	number := 0
+	for l.held[number] {
+		number++
+	}
+	taken := l.hold(number)
+	return &taken
 }
 
 // give returns a lane after use.
@@ -58,29 +67,26 @@ func (l *lanes) give(used *lane) {
 	l.free = append(l.free, used)
 }
 
-// widen is called when the books in this lane met another process.
-func (l *lanes) widen(met *lane) {
+// redraw is called when the books in this lane met another process. It makes
+// the lane another.
+func (l *lanes) redraw(met *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.width = min(2*l.width, maxWidth)
-	delete(l.held, met.number)
-	*met = lane{number: l.draw()}
-}
-
-// draw returns the number of a lane that this process does not hold.
-func (l *lanes) draw() int {
-	if l.held == nil {
-		l.held, l.width = map[int]bool{}, 1
-	}
-	for l.width <= len(l.held) {
-		l.width *= 2
-	}
 	for {
-		if n := rand.IntN(l.width); !l.held[n] {
-			l.held[n] = true
-			return n
+		if n := l.intN(allLanes); !l.held[n] {
+			delete(l.held, met.number)
+			*met = l.hold(n)
+			return
 		}
 	}
+}
+
+func (l *lanes) hold(number int) lane {
+	if l.held == nil {
+		l.held = map[int]bool{}
+	}
+	l.held[number] = true
+	return lane{number: number}
 }
 
 // book returns the name of the lane's page for the period, which has room for

@@ -49,6 +49,11 @@ type statement struct {
 
 // statement reads the newest books and the balance, strongly consistent, in one
 // query. Where the balance is missing or far behind, it reads the books since.
+//
+// A query does not read all its items in one moment: of a transaction that runs
+// meanwhile it may see one item and not another. Therefore each create and each
+// delete changes the total in one item alone, and the total has all that ended
+// before the query and nothing that began after it.
 func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, error) {
 	settled := lastSettled(t.Now())
 	s := &statement{since: earlier(settled, window-1), cells: map[string]int64{}, lost: map[string]bool{}}

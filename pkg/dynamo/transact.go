@@ -56,7 +56,7 @@ func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem, 
 		case !unknown:
 			for i := range writes {
 				if isBook(writes[i]) && has(reason(err, i), conflict) {
-					t.lanes.widen(l)
+					t.lanes.redraw(l)
 					break
 				}
 			}

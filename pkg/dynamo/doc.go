@@ -1,0 +1,102 @@
+// Package dynamo keeps leads and API keys in one table of DynamoDB.
+//
+// # The items
+//
+//	pk                       sk                     holds
+//	acme/test/lead_01j8…     lead                   a lead: an attribute to a field, under a name of
+//	                                                two letters; fields at their default are left out
+//	acme/test/books          2026-03-01T09:3/0.1    a page of a book: counts, see below
+//	acme/test/books          2026-03-01T09:3/x0.1   a page of what the book's leads lost later
+//	acme/test/books          ~balance               the total at the end of a period
+//	acme/test/calendar       calendar               leads by the day of their creation, then
+//	acme/test/once/3nq8…     once                   an idempotency key: the lead, a hash of its values
+//	key/0ab1…                key                    an API key: the hash of its text
+//
+// acme/test is the tenant: the account acme in the mode test. The index
+// created_at has each lead of a tenant by the time of its creation, to the
+// nanosecond, and holds keys alone, so that an update of a lead costs it
+// nothing. (It has the API keys too, under acme/keys.)
+//
+// # Books
+//
+// DynamoDB cannot count and cannot skip: it reads and charges for every row on
+// the way. A single counter would be exact, but all writers would meet at it,
+// and transactions that meet cancel each other. So leads are counted in books.
+//
+// A book is of ten minutes, its period, written 2026-03-01T09:3. It has a lane
+// for each writer, so that writers do not meet, and a lane has pages, so that
+// none outgrows 1 KB and with it the price of a write: /0.1 is lane 0, page 1.
+// On a page stand marks, numbers that only grow:
+//
+//	c406              leads created in the cell that begins at 09:34:06; a cell
+//	                  is two seconds long
+//	x406              leads of that cell that are gone since
+//	d2026-02-27T14:2  leads of that period that were deleted in this one
+//
+// Every mark changes in the transaction that makes or removes the lead, whose
+// condition holds once, so no crash and no retry counts a lead twice or not at
+// all. The marks of all pages together say everything:
+//
+//	total                c - d, over all books
+//	leads of a cell      c - x
+//	leads of a day       c of its books, less the d that name them anywhere
+//
+// A quarter of an hour after its end no c and no d of a period changes: it is
+// settled. The balance and the calendar sum up settled books, so that a list
+// need not read them all. They are caches of facts. Whoever reads past them
+// brings them forward, two lists at the same time write the same, and if both
+// were lost, the next list would cost more and say the same.
+//
+// # A create
+//
+// At 09:34:07 of 2026-03-01, a lead is created by one TransactWriteItems:
+//
+//	put     acme/test/lead_01j8…  if it is not there    2 units, and 1 for the index
+//	update  acme/test/books       2026-03-01T09:3/0.1   2 units    ADD c406 1
+//
+// That is 5 units, or 7 for a lead of more than 1 KB, up to 2 KB. With an
+// idempotency key its record is put in the same transaction, for 2 more.
+//
+// # A delete
+//
+// At 11:02 the lead is deleted by another:
+//
+//	delete  acme/test/lead_01j8…  if it is there        2 units, and 1 for the index
+//	update  acme/test/books       2026-03-01T11:0/0.0   2 units    ADD d2026-03-01T09:3 1
+//	update  acme/test/books       2026-03-01T09:3/x0.0  2 units    ADD x406 1
+//
+// That is 7 units. Before 09:40 both marks would be on one page: 5 units.
+//
+// # A deep offset
+//
+// An account made 5,475 leads a day for five years, ten million by now, noon of
+// 2026-03-01. GET ?offset=5000000&limit=20:
+//
+//  1. Query the books from 11:10 on and the balance: 10,000,000 leads, of which
+//     190 since 11:10. The lead asked for is older.                1 unit
+//  2. Get the calendar. 2,737 leads of today and 912 days of 5,475 are newer;
+//     there are 4,063 to pass over in 2023-08-31.                  1.5 units
+//  3. Query the 144 books of that day. Its cells after 06:11:06 hold 4,063
+//     leads: there are none to pass over in that cell.             10 units
+//  4. Query the index from the end of that cell on, towards the
+//     older: 20 keys.                                              0.5 units
+//  5. BatchGetItem the leads, strongly consistent.                 20 units
+//
+// That is 5 requests and 33 units, where reading up to that place in the index
+// takes some 70,000. An offset among the newest leads needs steps 1, 4 and 5
+// alone: 3 requests, 21.5 units.
+//
+// Some calls pay for what others left behind. After half an hour without a list
+// the first one reads the books since the balance and moves it: two requests, a
+// unit of writing and one of reading for each 4 KB of books. The balance of a
+// tenant in steady use moves every twenty minutes, for one request and one unit.
+// An offset that needs the calendar reads the books since the calendar too,
+// and moves it when they are more than 24: one request, and a unit of writing
+// for each 1 KB, nine for five years.
+//
+// # The index lags
+//
+// The index follows the table after a moment. The books do not, so they tell
+// when it lacks a lead or shows one that is gone: then List looks again, or
+// looks up which leads there are (see list.go).
+package dynamo
