@@ -1,0 +1,15 @@
+// Package prove shows that no lead is lost, doubled or changed in silence,
+// whatever goes wrong between the API and its database. It holds no product
+// code: its tests run the whole API over a real engine, with a wire between
+// the two on which requests fail, answers get lost, and calls meet each other.
+//
+//	wire     what can go wrong with one request, and how often
+//	break    builds that are wrong on purpose, which the proofs must notice
+//	world    an account of its own with a few leads, for each case
+//	crash    every fault at every request of every operation
+//	weave    every interleaving of two operations on one lead
+//	history  many clients at once under faults, judged as linearizable or not
+//
+// "make prove" runs it and prints a table, see docs/reliability.md. A run is
+// as long as the flag -effort says; a seed that failed is run again with -seed.
+package prove
