@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt
+.PHONY: help run test check fmt sam sam-test template
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,26 @@ check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 fmt: ## Format the code
 	@$(go)
 	gofmt -w .
+
+python = $(call need,python3,Python 3 with its module venv)
+
+sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs Docker)
+	@$(go)
+	@mkdir -p -m 700 .leads
+	@go run ./tools/sam $(ARGS)
+
+sam-test: ## Play the contract's scripts through sam local (needs Docker)
+	@$(go)
+	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run TestScripts
+
+template: ## Check template.yaml: sam validate, cfn-lint, checkov
+	@$(go)
+	@$(python)
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 go run ./tools/pytool sam sam validate --lint
+	go run ./tools/pytool sam cfn-lint template.yaml
+	@mkdir -p .aws-sam
+	go run ./tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
+	go run ./tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
 
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing. One rule over the whole

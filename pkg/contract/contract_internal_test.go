@@ -295,17 +295,14 @@ func TestCommandsFail(t *testing.T) {
 }
 
 func TestRepeatFailsWhenStatusChanges(t *testing.T) {
-	n := 0
+	n, teller := 0, teller()
 	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n++
 		r.URL.Path = "/status/" + []string{"200", "204"}[n/3]
-		teller().ServeHTTP(w, r)
+		teller.ServeHTTP(w, r)
 	})
 	v := &verdict{TB: t}
-	target := Target{
-		URL: "http://teller.test", Transport: Handler(flaky), Keys: map[string]string{Main: goodKey("test")},
-		Untruths: []Untruth{oneRequestID},
-	}
+	target := Target{URL: "http://teller.test", Transport: Handler(flaky), Keys: map[string]string{Main: goodKey("test")}}
 	newPlayer(v, target, source{"case", txtar.Parse([]byte("repeat 3 GET /"))}, new(sync.Map)).play()
 	if got := strings.Join(v.failures, "\n"); !strings.Contains(got, "request 3 has status 204, those before it 200") {
 		t.Errorf("the failures are %q", got)
@@ -318,7 +315,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 		want     string
 	}{
 		{nil, "a"},
-		{[]Untruth{encodedSlashRefused}, "b"},
+		{[]Untruth{leadingSlashesMerged}, "b"},
 		{[]Untruth{invalidUTF8Refused}, ""},
 	} {
 		var sent []string
@@ -328,7 +325,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 			teller().ServeHTTP(w, r)
 		})
 		target := Target{URL: "http://teller.test", Transport: Handler(h), Keys: map[string]string{Main: goodKey("test")}, Untruths: c.untruths}
-		text := "[invalid-utf8-refused] stop\n[!encoded-slash-refused] request GET /a\n[encoded-slash-refused] request GET /b\n"
+		text := "[invalid-utf8-refused] stop\n[!leading-slashes-merged] request GET /a\n[leading-slashes-merged] request GET /b\n"
 		newPlayer(t, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
 		if got := strings.Join(sent, ""); got != c.want {
 			t.Errorf("with %v the lines sent are %q, want %q", c.untruths, got, c.want)

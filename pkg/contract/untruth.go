@@ -9,10 +9,6 @@ type Untruth struct {
 	Reason string
 }
 
-var oneRequestID = Untruth{"one-request-id", "every request of the process has the same request id"}
-
-var encodedSlashRefused = Untruth{"encoded-slash-refused", "a path with %2F is answered by the tool itself"}
-
 var invalidUTF8Refused = Untruth{"invalid-utf8-refused", "a body that is not UTF-8 is answered by the tool itself, with a 502"}
 
 var leadingSlashesMerged = Untruth{"leading-slashes-merged", "slashes at the beginning of a path reach the function as one"}
@@ -20,7 +16,7 @@ var leadingSlashesMerged = Untruth{"leading-slashes-merged", "slashes at the beg
 // Untruths are the known ones of each stand-in, by the stand-in's name. This
 // is the only list of them: what is not here must hold.
 var Untruths = map[string][]Untruth{
-	"sam-local": {oneRequestID, encodedSlashRefused, invalidUTF8Refused, leadingSlashesMerged},
+	"sam-local": {invalidUTF8Refused, leadingSlashesMerged},
 }
 
 // conditions makes every known untruth a condition of the script language,

@@ -1,0 +1,36 @@
+"""Prints template.yaml as CloudFormation will have it, with SAM's own
+resources written out, for the prod stage and every option in use. It runs
+with the Python of SAM CLI, which carries the translator of AWS:
+
+    go run ./tools/pytool sam python tools/template/transform.py
+"""
+
+import json
+import os
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+
+from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+OPTIONS = {
+    "Stage": "prod",
+    "ReservedConcurrency": "100",
+    "DomainName": "api.example.com",
+    "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/example",
+    "HostedZoneId": "Z0123456789ABCDEFGHIJ",
+    "CorsOrigin": "https://app.example.com",
+    "AlarmTopicArn": "arn:aws:sns:eu-west-1:123456789012:example",
+}
+BASIC_ROLE = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+
+with open("template.yaml") as file:
+    template = yaml_parse(file.read())
+for resource in template["Resources"].values():
+    if resource["Type"] == "AWS::Serverless::Function":
+        resource["Properties"]["CodeUri"] = "s3://bucket/key"  # as after packaging
+for name, value in OPTIONS.items():
+    template["Parameters"][name]["Default"] = value
+translator = Translator({"AWSLambdaBasicExecutionRole": BASIC_ROLE}, Parser())
+print(json.dumps(translator.translate(template, OPTIONS), indent=2))
