@@ -28,14 +28,14 @@ const (
 
 // room is a package as `go list` describes it.
 type room struct {
-	ImportPath                         string
+	ImportPath, Name                   string
 	Imports, TestImports, XTestImports []string
 	Deps                               []string // all that the package itself needs
 }
 
 func rooms(t *testing.T) []room {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", "./...").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Name,Imports,TestImports,XTestImports,Deps", "./...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,33 +63,56 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 		"pkg/api":    {aws, module + "/pkg/dynamo", module + "/pkg/gateway"},
 		"pkg/dynamo": {lambda, module + "/pkg/api", module + "/pkg/gateway"},
 	}
-	routes := api.Routes()
-	for _, r := range rooms(t) {
-		name := strings.TrimPrefix(r.ImportPath, module+"/")
-		for _, forbidden := range closed[name] {
+	all := rooms(t)
+	for _, r := range all {
+		for _, forbidden := range closed[r.name()] {
 			for _, needed := range r.Deps {
 				if within(needed, forbidden) {
-					t.Errorf("%s needs %s", name, needed)
+					t.Errorf("%s needs %s", r.name(), needed)
 				}
 			}
 		}
-		delete(closed, name)
-
-		// Behind the gateway, functions that take events know Lambda too.
-		function, isFunction := strings.CutPrefix(name, "functions/")
-		isRoute := slices.ContainsFunc(routes, func(route api.Route) bool { return route.Name == function })
-		if name == "pkg/gateway" || isFunction && !isRoute && function != unmatched {
-			continue
-		}
-		for _, imported := range slices.Concat(r.Imports, r.TestImports, r.XTestImports) {
-			if within(imported, lambda) {
-				t.Errorf("%s imports %s, which is for pkg/gateway and functions that take events", name, imported)
-			}
-		}
+		delete(closed, r.name())
 	}
 	for name := range closed {
 		t.Errorf("there is no room %s any more: change this test", name)
 	}
+}
+
+// TestLambdaStaysAtTheDoors: requests come in by pkg/gateway alone, events by
+// the functions that take them and the rooms that only those need.
+func TestLambdaStaysAtTheDoors(t *testing.T) {
+	all := rooms(t)
+	for _, r := range all {
+		knows := slices.ContainsFunc(slices.Concat(r.Imports, r.TestImports, r.XTestImports), func(imported string) bool {
+			return within(imported, lambda)
+		})
+		if !knows || r.name() == "pkg/gateway" || r.takesEvents() {
+			continue
+		}
+		used := false
+		for _, command := range all {
+			if command.Name != "main" || !slices.Contains(command.Deps, r.ImportPath) {
+				continue
+			}
+			used = true
+			if !command.takesEvents() {
+				t.Errorf("%s imports aws-lambda-go, and %s, which takes no events, needs it", r.name(), command.name())
+			}
+		}
+		if !used {
+			t.Errorf("%s imports aws-lambda-go, and is no room of a function that takes events", r.name())
+		}
+	}
+}
+
+// name is the room's path in the house.
+func (r room) name() string { return strings.TrimPrefix(r.ImportPath, module+"/") }
+
+// takesEvents reports whether the room is a function that serves no request.
+func (r room) takesEvents() bool {
+	function, ok := strings.CutPrefix(r.name(), "functions/")
+	return ok && function != unmatched && !slices.ContainsFunc(api.Routes(), func(route api.Route) bool { return route.Name == function })
 }
 
 // unmatched is the function that answers whatever no route takes.
