@@ -325,7 +325,7 @@ func TestConditionFollowsTarget(t *testing.T) {
 			teller().ServeHTTP(w, r)
 		})
 		target := Target{URL: "http://teller.test", Transport: Handler(h), Keys: map[string]string{Main: goodKey("test")}, Untruths: c.untruths}
-		text := "[invalid-utf8-refused] stop\n[!leading-slashes-merged] request GET /a\n[leading-slashes-merged] request GET /b\n"
+		text := "[invalid-utf8-lost] stop\n[!leading-slashes-merged] request GET /a\n[leading-slashes-merged] request GET /b\n"
 		newPlayer(t, target, source{"case", txtar.Parse([]byte(text))}, new(sync.Map)).play()
 		if got := strings.Join(sent, ""); got != c.want {
 			t.Errorf("with %v the lines sent are %q, want %q", c.untruths, got, c.want)

@@ -9,7 +9,14 @@ type Untruth struct {
 	Reason string
 }
 
-var invalidUTF8Refused = Untruth{"invalid-utf8-refused", "a body that is not UTF-8 is answered by the tool itself, with a 502"}
+// A body that is not UTF-8 does not reach the function as it was sent.
+const invalidUTF8Lost = "invalid-utf8-lost"
+
+var invalidUTF8Refused = Untruth{invalidUTF8Lost, "a body that is not UTF-8 is answered by the tool itself, with a 502"}
+
+var invalidUTF8Mended = Untruth{invalidUTF8Lost, "a body that is not UTF-8 reaches the function as if it had been"}
+
+var optionsAnswered = Untruth{"options-answered", "OPTIONS is answered by the tool itself, with a 403"}
 
 var leadingSlashesMerged = Untruth{"leading-slashes-merged", "slashes at the beginning of a path reach the function as one"}
 
@@ -17,6 +24,7 @@ var leadingSlashesMerged = Untruth{"leading-slashes-merged", "slashes at the beg
 // is the only list of them: what is not here must hold.
 var Untruths = map[string][]Untruth{
 	"sam-local": {invalidUTF8Refused, leadingSlashesMerged},
+	"ministack": {invalidUTF8Mended, optionsAnswered},
 }
 
 // conditions makes every known untruth a condition of the script language,

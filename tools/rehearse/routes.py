@@ -1,0 +1,39 @@
+"""Makes the routes that the emulator drops: those of the HTTP API's Body in
+the deployed template. It takes the stack's name and prints the API's id."""
+
+import re
+import sys
+
+import boto3
+
+stack = sys.argv[1]
+formation = boto3.client("cloudformation")
+gateway = boto3.client("apigatewayv2")
+
+
+def physical(name):
+    found = formation.describe_stack_resource(StackName=stack, LogicalResourceId=name)
+    return found["StackResourceDetail"]["PhysicalResourceId"]
+
+
+template = formation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
+api = physical("Api")
+there = {route["RouteKey"] for route in gateway.get_routes(ApiId=api)["Items"]}
+
+for path, methods in paths.items():
+    for method, operation in methods.items():
+        key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+        if key in there:
+            continue
+        integration = operation["x-amazon-apigateway-integration"]
+        uri = integration["uri"]["Fn::Sub"]
+        alias = re.search(r"functions/\$\{(\w+)\}/invocations", uri).group(1)
+        made = gateway.create_integration(
+            ApiId=api,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=physical(alias),
+            PayloadFormatVersion=integration["payloadFormatVersion"],
+        )
+        gateway.create_route(ApiId=api, RouteKey=key, Target="integrations/" + made["IntegrationId"])
+print(api)
