@@ -321,9 +321,10 @@ func TestProofNoticesMistakes(t *testing.T) {
 	all := trials(baselines(t, client))
 	for name, m := range mistakes {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			some := slices.DeleteFunc(slices.Clone(all), func(c trial) bool { return !strings.HasPrefix(c.column, m.columns) })
 			rand.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
-			for batch := range slices.Chunk(some, 32) {
+			for batch := range slices.Chunk(some, 8) {
 				found := ""
 				tryAll(t, client, m.build, batch, func(c *trial, v verdict, _ string) {
 					if v != right {
