@@ -45,7 +45,7 @@ const (
 	// one: the index lags behind the books, and both are read while others
 	// write.
 	looks     = 3
-	lookPause = 3 * time.Second
+	lookPause = 2 * time.Second
 
 	auditRows = 10_000 // of the index, read at a time
 )
