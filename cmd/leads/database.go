@@ -72,8 +72,8 @@ func at(client *dynamodb.Client, place string) database {
 	return database{dynamo.New(client, name), fmt.Sprintf("table %s (%s)", name, place)}
 }
 
-// openForKeys returns the database that a command for keys works on and says
-// which that is: keys look the same everywhere.
+// openForKeys returns the database that a command for keys, or audit, works on
+// and says which that is: keys look the same everywhere.
 func openForKeys(ctx context.Context, data string) (database, error) {
 	db, err := findForKeys(ctx, data)
 	if err == nil {

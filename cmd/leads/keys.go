@@ -20,13 +20,7 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 	scopes := apikey.Read | apikey.Write
 	var life time.Duration
 	accountFlag(flags, &tenant.Account)
-	flags.Func("mode", "the `MODE` of the key, test or live: it reaches the leads of that mode alone", func(text string) error {
-		tenant.Mode = lead.Mode(text)
-		if tenant.Mode != lead.Test && tenant.Mode != lead.Live {
-			return errors.New("give test or live")
-		}
-		return nil
-	})
+	modeFlag(flags, &tenant.Mode, "the `MODE` of the key, test or live: it reaches the leads of that mode alone")
 	flags.Func("scopes", "what the key may do, `SCOPES` separated by commas: read, write (default read,write)", func(text string) (err error) {
 		scopes, err = apikey.ParseScopes(text)
 		return err
@@ -73,6 +67,16 @@ func accountFlag(flags *flag.FlagSet, account *string) {
 			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
 		}
 		*account = text
+		return nil
+	})
+}
+
+func modeFlag(flags *flag.FlagSet, mode *lead.Mode, meaning string) {
+	flags.Func("mode", meaning, func(text string) error {
+		*mode = lead.Mode(text)
+		if *mode != lead.Test && *mode != lead.Live {
+			return errors.New("give test or live")
+		}
 		return nil
 	})
 }

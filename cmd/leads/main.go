@@ -28,13 +28,14 @@ var commands = []command{
 	{"keys create", "-account NAME -mode test|live [-scopes read,write] [-expires 90d] [-data DIR]", "Make an API key.", createKey},
 	{"keys list", "-account NAME [-data DIR]", "List the API keys of an account.", listKeys},
 	{"keys revoke", "[-data DIR] KEY_ID", "End an API key for good.", revokeKey},
+	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]", "Count all leads of an account and hold the totals against that.", audit},
 }
 
 const environment = `Environment:
   DYNAMODB_ENDPOINT  address of a database engine to use instead of our own
   LEADS_TABLE        name of the table (default leads)
 
-The commands for keys work on the database at DYNAMODB_ENDPOINT where that is
+The commands for keys and audit work on the database at DYNAMODB_ENDPOINT where that is
 set, else on that of the running leads serve, else on AWS with your credentials.
 `
 

@@ -72,6 +72,7 @@ func curl() {
 //	                       takes its engine along
 //	call METHOD PATH KEY   send a request to $URL and print the answer
 //	engine                 start an engine of its own; sets $ENGINE
+//	harm ACCOUNT/MODE      make the books of leads serve wrong
 //	let NAME REGEXP        set a variable to what the first group of the regular
 //	                       expression matches in the last stdout
 func TestScripts(t *testing.T) {
@@ -159,6 +160,11 @@ func scriptEngine(t *testing.T) *script.Engine {
 		script.CmdUsage{Summary: "start an engine"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
 			return nil, state.Setenv("ENGINE", enginetest.Start(t))
+		})
+	e.Cmds["harm"] = script.Command(
+		script.CmdUsage{Summary: "make the books wrong", Args: "tenant"},
+		func(state *script.State, args ...string) (script.WaitFunc, error) {
+			return nil, harm(state.Context(), state.Getwd(), args[0])
 		})
 	e.Cmds["let"] = script.Command(
 		script.CmdUsage{Summary: "set a variable from the last stdout", Args: "name regexp"},

@@ -21,6 +21,7 @@ type Table struct {
 	mint   lead.Mint
 	lanes  lanes
 	near   int64 // see nearOffset
+	rest   func(context.Context, time.Duration) error
 
 	// Now tells the time. Tests that move it set it before the first call.
 	Now func() time.Time
@@ -28,7 +29,7 @@ type Table struct {
 
 // New returns the table of this name. It sends nothing.
 func New(client *dynamodb.Client, name string) *Table {
-	return &Table{client: client, name: name, lanes: lanes{intN: rand.IntN}, near: nearOffset, Now: time.Now}
+	return &Table{client: client, name: name, lanes: lanes{intN: rand.IntN}, near: nearOffset, rest: rest, Now: time.Now}
 }
 
 // The names of attributes, beside those of lead.Fields.

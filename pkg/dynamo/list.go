@@ -222,7 +222,9 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 		Limit:                     aws.Int32(int32(limit)),
 	})
 	for len(keys) < limit && pages.HasMorePages() {
+		ctx, cancel := patient(ctx)
 		page, err := pages.NextPage(ctx)
+		cancel()
 		if err != nil {
 			return nil, false, fault(err)
 		}

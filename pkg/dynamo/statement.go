@@ -174,7 +174,9 @@ func (t *Table) eachPage(ctx context.Context, tenant lead.Tenant, from, to strin
 		ConsistentRead:            aws.Bool(true),
 	})
 	for pages.HasMorePages() {
+		ctx, cancel := patient(ctx)
 		page, err := pages.NextPage(ctx)
+		cancel()
 		if err != nil {
 			return fault(err)
 		}

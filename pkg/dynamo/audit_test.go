@@ -1,0 +1,286 @@
+package dynamo_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/lead"
+)
+
+// audited is a tenant with leads of three days: a hundred leads ten minutes
+// apart, every third of which is gone, and fifty in one second, an hour ago.
+type audited struct {
+	*dynamo.Table
+	meter *dynamotest.Meter
+	now   time.Time
+	model []lead.ID // newest first
+}
+
+func newAudited(t *testing.T) *audited {
+	t.Helper()
+	a := &audited{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	a.Table, a.meter = dynamotest.New(t)
+	a.Now = func() time.Time { return a.now }
+	a.SetNear(3)
+	a.SetRest(func(context.Context, time.Duration) error { return nil })
+	create := func() {
+		made, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.model = slices.Insert(a.model, 0, made.ID)
+	}
+	for i := range 100 {
+		create()
+		a.now = a.now.Add(10 * time.Minute)
+		if i%3 == 2 {
+			a.delete(t, 2)
+		}
+		if i == 60 { // the caches begin here
+			a.isExact(t)
+		}
+	}
+	for range 50 {
+		create()
+	}
+	a.now = a.now.Add(time.Hour)
+	return a
+}
+
+func (a *audited) delete(t *testing.T, rank int) {
+	t.Helper()
+	if err := a.Delete(t.Context(), acme, a.model[rank], lead.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	a.model = slices.Delete(a.model, rank, rank+1)
+}
+
+// isExact reports whether lists are as the model has them.
+func (a *audited) isExact(t *testing.T) bool {
+	t.Helper()
+	for offset := 0; offset <= len(a.model); offset += 13 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a wrong book can look like a late index
+		leads, total, err := a.List(ctx, acme, 20, int64(offset))
+		cancel()
+		want := a.model[offset:min(offset+20, len(a.model))]
+		if err != nil || total != int64(len(a.model)) || !slices.Equal(idsOf(leads), want) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *audited) audit(t *testing.T, repair bool) (found []string) {
+	t.Helper()
+	counted, err := a.Audit(t.Context(), dynamo.Audit{
+		Tenant:   acme,
+		Repair:   repair,
+		Found:    func(d dynamo.Difference) { found = append(found, d.Of) },
+		Progress: func(int64, int64) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counted != int64(len(a.model)) {
+		t.Errorf("the audit counted %d leads, want %d", counted, len(a.model))
+	}
+	return found
+}
+
+func TestAuditRepairs(t *testing.T) {
+	const (
+		cell   = "leads created in the two seconds from "
+		period = "leads created in the ten minutes from "
+	)
+	for name, test := range map[string]struct {
+		harm func(*audited, context.Context) error
+		want []string
+	}{
+		"nothing where nothing is wrong": {
+			func(*audited, context.Context) error { return nil },
+			nil,
+		},
+		"a count of created leads": {
+			func(a *audited, ctx context.Context) error {
+				return a.Tamper(ctx, acme, "2026-03-02T04:4/0.0", "c000", 7)
+			},
+			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+		},
+		"a count of created leads that the caches have otherwise": {
+			func(a *audited, ctx context.Context) error {
+				return a.Tamper(ctx, acme, "2026-03-01T13:2/0.0", "c000", -1)
+			},
+			[]string{
+				"leads in the balance at the end of the ten minutes from 2026-03-02T05:10",
+				"leads in the calendar, of 2026-03-01",
+				period + "2026-03-01T13:20", cell + "2026-03-01T13:20:00",
+			},
+		},
+		"a count of leads that are gone": {
+			func(a *audited, ctx context.Context) error {
+				return a.Tamper(ctx, acme, "2026-03-01T13:2/x0.0", "x000", 1)
+			},
+			[]string{cell + "2026-03-01T13:20:00"},
+		},
+		"a count of deletes": {
+			func(a *audited, ctx context.Context) error {
+				return a.Tamper(ctx, acme, "2026-03-02T04:4/0.0", "d2026-03-01T13:2", 3)
+			},
+			[]string{period + "2026-03-01T13:20"},
+		},
+		"a book that is lost": {
+			func(a *audited, ctx context.Context) error { return a.Lose(ctx, acme, "2026-03-02T04:4") },
+			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+		},
+		"the balance and the calendar": {
+			func(a *audited, ctx context.Context) error { return a.TamperCaches(ctx, acme) },
+			[]string{"leads in the balance", "leads in the calendar, of 2026-03-01"},
+		},
+		"a tenant whose books are all lost": {
+			func(a *audited, ctx context.Context) error {
+				if err := a.ForgetCaches(ctx, acme); err != nil {
+					return err
+				}
+				return a.Lose(ctx, acme, "2026")
+			},
+			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAudited(t)
+			if !a.isExact(t) {
+				t.Fatal("lists are wrong to begin with")
+			}
+			if err := test.harm(a, t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			found := a.audit(t, false)
+			if len(found) > 0 && len(test.want) == 0 {
+				t.Errorf("the audit found\n%s", strings.Join(found, "\n"))
+			}
+			for _, want := range test.want {
+				if !slices.ContainsFunc(found, func(of string) bool { return strings.HasPrefix(of, want) }) {
+					t.Errorf("the audit did not find %q but\n%s", want, strings.Join(found, "\n"))
+				}
+			}
+			if again := a.audit(t, true); !slices.Equal(found, again) {
+				t.Errorf("a second audit found\n%s\nthe first\n%s", strings.Join(again, "\n"), strings.Join(found, "\n"))
+			}
+			if found := a.audit(t, false); len(found) > 0 {
+				t.Errorf("after the repair an audit found\n%s", strings.Join(found, "\n"))
+			}
+			if !a.isExact(t) {
+				t.Error("after the repair lists are wrong")
+			}
+			a.now = a.now.Add(24 * time.Hour) // so that the repair becomes part of the caches
+			a.delete(t, 5)
+			if !a.isExact(t) {
+				t.Error("a day after the repair lists are wrong")
+			}
+		})
+	}
+}
+
+func TestAuditTakesNoLagForADifference(t *testing.T) {
+	a := newAudited(t)
+	late := true
+	a.meter.Fault = func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+		ask, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(strings.NewReader(string(ask)))
+		resp, err := send.RoundTrip(r)
+		if late && strings.Contains(string(ask), "IndexName") {
+			resp.Body.Close()
+			resp.Body = io.NopCloser(strings.NewReader(`{"Items":[]}`))
+			resp.ContentLength = -1
+			resp.Header.Del("X-Amz-Crc32")
+		}
+		return resp, err
+	}
+	a.SetRest(func(context.Context, time.Duration) error { late = false; return nil })
+	_, err := a.Audit(t.Context(), dynamo.Audit{
+		Tenant: acme, Repair: true,
+		Found:    func(d dynamo.Difference) { t.Errorf("found %+v", d) },
+		Progress: func(int64, int64) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if late {
+		t.Error("the audit did not look again")
+	}
+	if !a.isExact(t) {
+		t.Error("lists are wrong")
+	}
+}
+
+// TestAuditRepairsWhileOthersWrite has leads created and deleted all the while.
+func TestAuditRepairsWhileOthersWrite(t *testing.T) {
+	a := newAudited(t)
+	if err := a.Tamper(t.Context(), acme, "2026-03-02T04:4/0.0", "c000", 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Lose(t.Context(), acme, "2026-03-02T03:"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.TamperCaches(t.Context(), acme); err != nil {
+		t.Fatal(err)
+	}
+	var writing sync.WaitGroup
+	done := make(chan struct{})
+	doomed := slices.Clone(a.model[70:100]) // deleted while the audit is under way
+	a.model = slices.Delete(a.model, 70, 100)
+	var made []lead.ID
+	writing.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			l, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			made = append(made, l.ID)
+			if len(doomed) > 0 {
+				if err := a.Delete(t.Context(), acme, doomed[0], lead.Precondition{}); err != nil {
+					t.Error(err)
+					return
+				}
+				doomed = doomed[1:]
+			}
+		}
+	})
+	_, err := a.Audit(t.Context(), dynamo.Audit{Tenant: acme, Repair: true, Found: func(dynamo.Difference) {}, Progress: func(int64, int64) {}})
+	if err != nil {
+		t.Error(err)
+	}
+	close(done)
+	writing.Wait()
+	for _, id := range doomed {
+		if err := a.Delete(t.Context(), acme, id, lead.Precondition{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range made {
+		a.model = slices.Insert(a.model, 0, id)
+	}
+	if found := a.audit(t, false); len(found) > 0 {
+		t.Errorf("after the repair an audit found\n%s", strings.Join(found, "\n"))
+	}
+	if !a.isExact(t) {
+		t.Error("after the repair lists are wrong")
+	}
+}
