@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/tools/txtar"
 	"rsc.io/script"
 	"rsc.io/script/scripttest"
 
@@ -83,11 +84,10 @@ func TestScripts(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text, err := os.Open(file)
+			text, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer text.Close()
 			dir, bin := t.TempDir(), t.TempDir()
 			if err := os.Symlink(os.Args[0], filepath.Join(bin, "curl")); err != nil {
 				t.Fatal(err)
@@ -97,7 +97,10 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			scripttest.Run(t, scriptEngine(t), state, file, text)
+			if err := state.ExtractFiles(text); err != nil {
+				t.Fatal(err)
+			}
+			scripttest.Run(t, scriptEngine(t), state, file, bytes.NewReader(text.Comment))
 		})
 	}
 }
