@@ -17,8 +17,7 @@ const progressPause = 2 * time.Second
 
 func audit(flags *flag.FlagSet) func(context.Context, []string) error {
 	var tenant lead.Tenant
-	accountFlag(flags, &tenant.Account)
-	modeFlag(flags, &tenant.Mode, "the `MODE` whose leads are counted, test or live")
+	tenantFlags(flags, &tenant)
 	repair := flags.Bool("repair", false, "put right what differs; the API may go on serving")
 	data := dataFlag(flags, keysData)
 

@@ -19,8 +19,7 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 	var tenant lead.Tenant
 	scopes := apikey.Read | apikey.Write
 	var life time.Duration
-	accountFlag(flags, &tenant.Account)
-	modeFlag(flags, &tenant.Mode, "the `MODE` of the key, test or live: it reaches the leads of that mode alone")
+	tenantFlags(flags, &tenant)
 	flags.Func("scopes", "what the key may do, `SCOPES` separated by commas: read, write (default read,write)", func(text string) (err error) {
 		scopes, err = apikey.ParseScopes(text)
 		return err
@@ -61,22 +60,24 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 
 const keysData = "the data directory `DIR` of the running leads serve"
 
+// tenantFlags defines the flags that say whose leads a command is about.
+func tenantFlags(flags *flag.FlagSet, tenant *lead.Tenant) {
+	accountFlag(flags, &tenant.Account)
+	flags.Func("mode", "the `MODE`, test or live: it has leads of its own", func(text string) error {
+		tenant.Mode = lead.Mode(text)
+		if tenant.Mode != lead.Test && tenant.Mode != lead.Live {
+			return errors.New("give test or live")
+		}
+		return nil
+	})
+}
+
 func accountFlag(flags *flag.FlagSet, account *string) {
 	flags.Func("account", "the account's `NAME`: 1 to 32 lower-case letters, digits and hyphens", func(text string) error {
 		if !lead.ValidAccount(text) {
 			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
 		}
 		*account = text
-		return nil
-	})
-}
-
-func modeFlag(flags *flag.FlagSet, mode *lead.Mode, meaning string) {
-	flags.Func("mode", meaning, func(text string) error {
-		*mode = lead.Mode(text)
-		if *mode != lead.Test && *mode != lead.Live {
-			return errors.New("give test or live")
-		}
 		return nil
 	})
 }

@@ -1,5 +1,6 @@
 // Command leads is the developer's side of the lead API: it runs the API on
-// this machine and manages API keys on every stage. See leads -h.
+// this machine, manages API keys on every stage, and imports and exports leads.
+// See leads -h.
 package main
 
 import (
@@ -29,13 +30,15 @@ var commands = []command{
 	{"keys list", "-account NAME [-data DIR]", "List the API keys of an account.", listKeys},
 	{"keys revoke", "[-data DIR] KEY_ID", "End an API key for good.", revokeKey},
 	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]", "Count all leads of an account and hold the totals against that.", audit},
+	{"import", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson", "Make leads of the rows of a file, each once however often it is run.", importLeads},
+	{"export", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson", "Write all leads of an account into a file.", exportLeads},
 }
 
 const environment = `Environment:
   DYNAMODB_ENDPOINT  address of a database engine to use instead of our own
   LEADS_TABLE        name of the table (default leads)
 
-The commands for keys and audit work on the database at DYNAMODB_ENDPOINT where that is
+All commands but serve work on the database at DYNAMODB_ENDPOINT where that is
 set, else on that of the running leads serve, else on AWS with your credentials.
 `
 
@@ -71,7 +74,7 @@ func run(args []string) int {
 }
 
 func overview(w io.Writer) {
-	fmt.Fprint(w, "leads runs the lead API and manages its keys.\n\n")
+	fmt.Fprint(w, "leads runs the lead API, manages its keys, and moves leads in and out.\n\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "  leads %s %s\n      %s\n", c.name, c.args, c.summary)
 	}

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/tools/txtar"
 	"rsc.io/script"
 	"rsc.io/script/scripttest"
 
@@ -84,11 +85,10 @@ func TestScripts(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text, err := os.Open(file)
+			text, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer text.Close()
 			dir, bin := t.TempDir(), t.TempDir()
 			if err := os.Symlink(os.Args[0], filepath.Join(bin, "curl")); err != nil {
 				t.Fatal(err)
@@ -98,7 +98,10 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			scripttest.Run(t, scriptEngine(t), state, file, text)
+			if err := state.ExtractFiles(text); err != nil {
+				t.Fatal(err)
+			}
+			scripttest.Run(t, scriptEngine(t), state, file, bytes.NewReader(text.Comment))
 		})
 	}
 }

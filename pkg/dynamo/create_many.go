@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 
 	"overplane.dev/leads/pkg/lead"
 )
@@ -71,20 +72,20 @@ func (b *batch) create(ctx context.Context) {
 		err := b.transact(ctx)
 		var cancelled *types.TransactionCanceledException
 		var busy *lead.BusyError
+		var invalid smithy.APIError
+		all := len(b.rows)
 		switch {
 		case err == nil:
 			b.settle(func(r row) lead.Outcome { return lead.Outcome{Lead: r.made} })
 		case errors.As(err, &busy):
-			b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
 		case errors.As(err, &cancelled):
 			left, hindering := b.sort(err)
-			if len(left) == len(b.rows) { // the book is in the way
-				b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
-				continue
-			}
 			b.rows, alone = left, append(alone, hindering...)
-		default: // the database takes no such transaction, for one lead's sake
-			b.rows, alone = nil, append(alone, b.rows...)
+		case errors.As(err, &invalid) && invalid.ErrorCode() == "ValidationException" && all > 1:
+			b.rows, alone = nil, append(alone, b.rows...) // one lead's fault
+		}
+		if len(b.rows) == all { // nothing came of it, and nothing will
+			b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
 		}
 	}
 	for _, r := range alone {

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/rows"
+)
+
+var importing = lead.Tenant{Account: "acme", Mode: lead.Test}
+
+// runImport imports rows and returns what became of them.
+func runImport(t *testing.T, table *dynamo.Table, file string) *importer {
+	t.Helper()
+	reader, err := rows.NewReader(strings.NewReader(file), rows.NDJSON, rows.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &importer{
+		db: database{Table: table}, tenant: importing, name: "leads.ndjson", seen: map[uint64]uint32{},
+		rejects: &rejects{name: filepath.Join(t.TempDir(), "rejected")}, bar: &progress{},
+	}
+	i.err = i.run(t.Context(), reader)
+	return i
+}
+
+// denied is an answer that ends all trying: nobody waits for it to pass.
+func denied() *http.Response {
+	const body = `{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no"}`
+	return &http.Response{StatusCode: 400, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+}
+
+// TestImportBreaksOff breaks an import off again and again, at any request and
+// before or after it was done, and holds the end to every row once.
+func TestImportBreaksOff(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	var file strings.Builder
+	const n = 1000
+	for i := range n {
+		fmt.Fprintf(&file, "{\"lead_name\":\"n%d\"}\n", i%(n/2)) // each row twice
+	}
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(7, 7))
+	broken := 0
+	for run := 0; ; run++ {
+		left := random.IntN(6) + 4*run
+		meter.Fault = func(_ string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+			mu.Lock()
+			left--
+			ends, done := left < 0, random.IntN(2) == 0
+			mu.Unlock()
+			if ends && done {
+				if resp, err := send.RoundTrip(r); err == nil {
+					resp.Body.Close()
+				}
+			}
+			if ends {
+				return denied(), nil
+			}
+			return send.RoundTrip(r)
+		}
+		i := runImport(t, table, file.String())
+		if i.err == nil {
+			break
+		}
+		broken++
+	}
+	meter.Fault = nil
+	if broken < 3 {
+		t.Errorf("the import broke off %d times, too few for a test", broken)
+	}
+	names := map[any]int{}
+	for l, err := range table.All(t.Context(), importing) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[l.Values[0]]++
+	}
+	_, total, err := table.List(t.Context(), importing, 1, 0)
+	if err != nil || total != n || len(names) != n/2 {
+		t.Errorf("%d leads of %d names, want %d of %d (%v)", total, len(names), n, n/2, err)
+	}
+	for name, times := range names {
+		if times != 2 {
+			t.Errorf("%v was made %d times, want 2", name, times)
+		}
+	}
+	if again := runImport(t, table, file.String()); again.made != 0 || again.replayed != n || again.err != nil {
+		t.Errorf("run again: %d made, %d replayed, %v", again.made, again.replayed, again.err)
+	}
+}
+
+func TestImportSaysWhenTheDatabaseFails(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
+		return denied(), nil
+	}
+	if i := runImport(t, table, "{}\n"); i.err == nil || i.made != 0 || errors.Is(i.err, lead.ErrKeyReused) {
+		t.Errorf("%d made, %v", i.made, i.err)
+	}
+}
