@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt sam sam-test boot template
+.PHONY: help run test check fmt openapi sam sam-test boot template
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ template: ## Check template.yaml: sam validate, cfn-lint, checkov
 	@mkdir -p .aws-sam
 	go run ./tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
 	go run ./tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+
+openapi: ## Check openapi.yaml: its form, and the API against it
+	@$(go)
+	@$(npm)
+	@$(python)
+	npm ci --prefix tools --silent
+	npm run --prefix tools --silent lint
+	tools/schemathesis --max-examples 20
 
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing. One rule over the whole

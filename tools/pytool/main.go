@@ -1,7 +1,7 @@
 // Command pytool runs a command of one of the repository's Python tools, which
 // it fetches once.
 //
-//	go run ./tools/pytool sam|ministack|checkov COMMAND [ARG...]
+//	go run ./tools/pytool sam|ministack|checkov|schemathesis COMMAND [ARG...]
 package main
 
 import (
@@ -15,9 +15,10 @@ import (
 )
 
 var tools = map[string]python.Tool{
-	"sam":       python.SAM,
-	"ministack": python.Ministack,
-	"checkov":   python.Checkov,
+	"sam":          python.SAM,
+	"ministack":    python.Ministack,
+	"checkov":      python.Checkov,
+	"schemathesis": python.Schemathesis,
 }
 
 func main() {
@@ -34,7 +35,7 @@ func run(args []string) error {
 	}
 	tool, ok := tools[args[0]]
 	if !ok {
-		return fmt.Errorf("there is no tool %q, but sam, ministack and checkov", args[0])
+		return fmt.Errorf("there is no tool %q, but sam, ministack, checkov and schemathesis", args[0])
 	}
 	dir, err := tool.Dir(context.Background(), os.Stderr)
 	if err != nil {

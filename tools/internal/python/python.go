@@ -27,6 +27,9 @@ var (
 	Ministack = Tool{"ministack-1.5.33", []string{"ministack[full]==1.5.33"}}
 	// Checkov has the command checkov, a scanner for insecure settings.
 	Checkov = Tool{"checkov-3.3.30", []string{"checkov==3.3.30"}}
+	// Schemathesis has the command of its name, which plays requests made from
+	// an OpenAPI description.
+	Schemathesis = Tool{"schemathesis-4.32.5", []string{"schemathesis==4.32.5"}}
 )
 
 // Dir returns the folder that t is installed in: a virtual environment, whose
