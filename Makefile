@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt sam sam-test boot template
+.PHONY: help run test check fmt sam sam-test boot rehearse template
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,13 +43,18 @@ sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs
 
 sam-test: ## Play the contract's scripts through sam local (needs Docker)
 	@$(go)
-	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run TestScripts
+	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run 'TestScripts$$'
 
 boot: ## Boot each function as it is deployed (needs qemu-user-static, but on arm64)
 	@$(go)
 	@$(python)
 	SAM_CLI_TELEMETRY=0 go run ./tools/pytool sam sam build
 	LEADS_BUILD=$(CURDIR)/.aws-sam/build go test -count=1 -v -run TestEveryFunctionAnswers ./pkg/runtimeapi
+
+rehearse: ## Deploy, use, update and delete the whole stack on an emulator of AWS
+	@$(go)
+	@$(python)
+	@go run ./tools/rehearse
 
 template: ## Check template.yaml: sam validate, cfn-lint, checkov
 	@$(go)
