@@ -1,10 +1,10 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template
+.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # $(call need,TOOL,REMEDY) ends with a sentence where a tool is missing.
 need = command -v $(1) >/dev/null || { echo "$(1) is missing: install $(2), then try again." >&2; exit 1; }
@@ -43,13 +43,38 @@ sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs
 
 sam-test: ## Play the contract's scripts through sam local (needs Docker)
 	@$(go)
-	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run TestScripts
+	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run 'TestScripts$$'
 
 boot: ## Boot each function as it is deployed (needs qemu-user-static, but on arm64)
 	@$(go)
 	@$(python)
 	SAM_CLI_TELEMETRY=0 go run ./tools/pytool sam sam build
 	LEADS_BUILD=$(CURDIR)/.aws-sam/build go test -count=1 -v -run TestEveryFunctionAnswers ./pkg/runtimeapi
+
+rehearse: ## Deploy, use, update and delete the whole stack on an emulator of AWS
+	@$(go)
+	@$(python)
+	@go run ./tools/rehearse
+
+# The user's own SAM CLI, or the one that the other targets fetch.
+samcli = $(shell command -v sam || echo go run ./tools/pytool sam sam)
+STAGE ?= dev
+
+deploy: ## Build and deploy a stage to AWS with your credentials (STAGE=dev or prod)
+	@$(go)
+	$(samcli) build
+	$(samcli) deploy --config-env $(STAGE)
+
+smoke: ## Play the contract's scripts against an address (URL=https://... KEY=sk_test_...)
+	@$(go)
+	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Say where and with which key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
+	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go test -count=1 ./pkg/contract -run 'TestScripts$$'
+
+logs: ## Follow what the functions of a stage log (STAGE=dev or prod)
+	$(samcli) logs --cw-log-group /aws/lambda/leads-$(STAGE) --tail
+
+teardown: ## Delete a stage from AWS, after asking (STAGE=dev or prod)
+	@STAGE=$(STAGE) SAM="$(samcli)" sh tools/teardown.sh
 
 template: ## Check template.yaml: sam validate, cfn-lint, checkov
 	@$(go)
