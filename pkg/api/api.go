@@ -6,6 +6,7 @@
 //
 //	Handler    request id, time limit, panics, the log line        api.go
 //	match      path and method: 404, 405, OPTIONS                  routes.go
+//	enter      only so many requests at once: 503                  crowd.go
 //	authorize  the API key and its scopes: 401, 403                auth.go
 //	endpoint   parameters, the store, the answer                   leads.go
 //	fail       an error becomes a status and a body, in one place  errors.go
@@ -51,6 +52,7 @@ type API struct {
 	keys  *apikey.Authenticator
 	log   *slog.Logger
 	now   func() time.Time
+	crowd crowd
 }
 
 // New returns the API over these stores.
@@ -61,7 +63,7 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &API{c.Leads, apikey.NewAuthenticator(c.Keys, c.Now), c.Log, c.Now}
+	return &API{c.Leads, apikey.NewAuthenticator(c.Keys, c.Now), c.Log, c.Now, newCrowd()}
 }
 
 // Handler returns the handler of these routes. What belongs to none of them is
@@ -105,6 +107,10 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 	case !slices.ContainsFunc(routes, func(served Route) bool { return served.Name == route.Name }):
 		return errRouteUnknown
 	}
+	if err := a.crowd.enter(r.Context()); err != nil {
+		return err
+	}
+	defer a.crowd.leave()
 	tenant, err := a.authorize(x, r)
 	if err != nil {
 		return err

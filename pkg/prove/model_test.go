@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,7 @@ func (h *history) do(client int, in input, call func(request) answer) answer {
 
 	out := output{status: a.status}
 	switch {
-	case a.status == 429 || a.status == 503:
+	case busy(a), strings.Contains(a.body, "idempotency_key_in_use"):
 		out.status, ended = 0, endless
 	case a.replay != "":
 		out.status = 208 // it was made before

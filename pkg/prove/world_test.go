@@ -68,7 +68,7 @@ func newWorld(ctx context.Context, client *dynamodb.Client, leads int, between t
 	}
 	text, key := apikey.Mint(w.tenant, apikey.Read|apikey.Write, w.now, time.Time{})
 	w.key = text
-	if err := dynamo.New(client, dynamotest.TableName).CreateKey(ctx, key); err != nil {
+	if err := w.table().CreateKey(ctx, key); err != nil {
 		return nil, err
 	}
 	w.reborn()
@@ -86,12 +86,18 @@ func newWorld(ctx context.Context, client *dynamodb.Client, leads int, between t
 // process returns the API as another process has it: it remembers nothing of
 // keys, lanes and ids.
 func (w *world) process() http.Handler {
-	table := dynamo.New(w.client, dynamotest.TableName)
-	table.Now = w.clock
+	table := w.table()
 	return api.New(api.Config{
 		Leads: table, Keys: table, Now: w.clock,
 		Log: slog.New(slog.NewJSONHandler(w.log, nil)),
 	}).Handler(api.Routes()...)
+}
+
+// table returns the table as another process has it.
+func (w *world) table() *dynamo.Table {
+	table := dynamo.New(w.client, dynamotest.TableName)
+	table.Now = w.clock
+	return table
 }
 
 // reborn starts the world's process anew.
