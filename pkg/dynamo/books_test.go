@@ -16,7 +16,7 @@ import (
 )
 
 // Property tests run long on a real engine; -rapid.checks=1000 runs them longer.
-func init() { flag.Set("rapid.checks", "40") }
+func init() { flag.Set("rapid.checks", "25") }
 
 // TestListsAreExact holds total and every offset to a plain list of what was
 // created and deleted, while time passes in all ways.

@@ -299,3 +299,32 @@ func TestListCostAfterAPause(t *testing.T) {
 	}
 	cost{6, 35, 0}.expect(t, meter, "the fourth", page(t, table, acme, 150, 20, 300))
 }
+
+// TestOrdinaryLeadFitsIn1KB creates a lead with all fields set, to values of 15
+// characters and no default, in an account with the longest name.
+func TestOrdinaryLeadFitsIn1KB(t *testing.T) {
+	table, meter, _ := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	tenant := lead.Tenant{Account: strings.Repeat("a", 32), Mode: lead.Live}
+	var values lead.Values
+	for i, f := range lead.Fields {
+		switch f.Kind {
+		case lead.Text, lead.Email:
+			values[i] = "fifteen letters"
+		case lead.Boolean:
+			values[i] = true
+		case lead.Decimal:
+			values[i] = lead.Number("123456789012.345")
+		}
+	}
+	var made lead.Lead
+	cost{1, 0, 5}.expect(t, meter, "create", func() (err error) {
+		made, _, err = table.Create(t.Context(), tenant, values, lead.Once{})
+		return err
+	})
+	for range 8 {
+		cost{1, 0, 1}.expect(t, meter, "update", func() error {
+			_, err := table.Update(t.Context(), tenant, made.ID, []lead.Change{{Field: 0, Value: "fourteen, then"}}, lead.Precondition{})
+			return err
+		})
+	}
+}
