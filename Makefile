@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown
+.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,14 @@ test: ## Run every test that needs no Docker, and fetch what they need
 	@$(go)
 	@$(npm)
 	go test ./...
+
+# A million leads take some minutes; LEADS=1000,10000 makes fewer.
+LEADS = 1000,10000,100000,1000000
+
+bench: ## Measure each operation with up to a million leads, and compute ten million
+	@$(go)
+	@$(npm)
+	go test -run '^$$' -bench Leads -benchtime 1x -timeout 1h ./pkg/dynamo -leads $(LEADS)
 
 check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 	@$(go)

@@ -48,7 +48,7 @@ func TestListsAreExactUnderConcurrency(t *testing.T) {
 		return table
 	}
 
-	const leads = 150 // that each creator makes; two of three are deleted
+	const leads = 90 // that each creator makes; two of three are deleted
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var writing, reading sync.WaitGroup

@@ -137,6 +137,32 @@ func TestFirstListCost(t *testing.T) {
 	cost{3, 22, 0}.expect(t, meter, "the first list", page(t, table, acme, 0, 20, 30))
 }
 
+// TestListCostOfAQuietTenant lists once an hour, for two days, while a few leads
+// come in. A process that has listed before knows where to read on.
+func TestListCostOfAQuietTenant(t *testing.T) {
+	table, meter, now := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	if err := table.CreateKey(t.Context(), apikey.Key{ID: "k1", Tenant: acme}); err != nil {
+		t.Fatal(err)
+	}
+	moved := 0
+	for hour := range 48 {
+		if hour%3 == 0 {
+			if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		*now = now.Add(time.Hour)
+		leads := hour/3 + 1
+		cost{4, 22, 1}.expect(t, meter, fmt.Sprint("after hour ", hour), page(t, table, acme, 0, leads, int64(leads)))
+		if requests, _, _ := meter.Cost(); requests == 4 {
+			moved++
+		}
+	}
+	if moved > 4 {
+		t.Errorf("the balance was moved %d times in two days, want at most 4", moved)
+	}
+}
+
 func TestListCostAfterABurst(t *testing.T) {
 	for _, writers := range []int{1, 8, 32} {
 		t.Run(fmt.Sprintf("of %d writers", writers), func(t *testing.T) {
@@ -276,10 +302,9 @@ func TestListCostInABurst(t *testing.T) {
 }
 
 // TestListCostAfterAPause has nobody list for two days, in which leads are
-// created and deleted all the time.
+// created and deleted all the time, and then a process that has not listed yet.
 func TestListCostAfterAPause(t *testing.T) {
-	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	table, meter, now := newTable(t, start)
+	table, meter, now := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	var made []lead.ID
 	for range 400 {
 		l, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
@@ -298,4 +323,33 @@ func TestListCostAfterAPause(t *testing.T) {
 		cost{8, 50, 1}.expect(t, meter, call, page(t, table, acme, 150, 20, 300))
 	}
 	cost{6, 35, 0}.expect(t, meter, "the fourth", page(t, table, acme, 150, 20, 300))
+}
+
+// TestOrdinaryLeadFitsIn1KB creates a lead with all fields set, to values of 15
+// characters and no default, in an account with the longest name.
+func TestOrdinaryLeadFitsIn1KB(t *testing.T) {
+	table, meter, _ := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	tenant := lead.Tenant{Account: strings.Repeat("a", 32), Mode: lead.Live}
+	var values lead.Values
+	for i, f := range lead.Fields {
+		switch f.Kind {
+		case lead.Text, lead.Email:
+			values[i] = "fifteen letters"
+		case lead.Boolean:
+			values[i] = true
+		case lead.Decimal:
+			values[i] = lead.Number("123456789012.345")
+		}
+	}
+	var made lead.Lead
+	cost{1, 0, 5}.expect(t, meter, "create", func() (err error) {
+		made, _, err = table.Create(t.Context(), tenant, values, lead.Once{})
+		return err
+	})
+	for range 8 {
+		cost{1, 0, 1}.expect(t, meter, "update", func() error {
+			_, err := table.Update(t.Context(), tenant, made.ID, []lead.Change{{Field: 0, Value: "fourteen, then"}}, lead.Precondition{})
+			return err
+		})
+	}
 }

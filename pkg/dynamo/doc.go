@@ -86,13 +86,14 @@
 // takes some 70,000. An offset among the newest leads needs steps 1, 4 and 5
 // alone: 3 requests, 21.5 units.
 //
-// Some calls pay for what others left behind. After half an hour without a list
-// the first one reads the books since the balance and moves it: two requests, a
-// unit of writing and one of reading for each 4 KB of books. The balance of a
-// tenant in steady use moves every twenty minutes, for one request and one unit.
-// An offset that needs the calendar reads the books since the calendar too,
-// and moves it when they are more than 24: one request, and a unit of writing
-// for each 1 KB, nine for five years.
+// Some lists pay for what others left behind. The first of a process, when
+// nobody has listed for an hour, reads the books since the balance and moves it:
+// two requests more, a unit of writing, and one of reading for each 4 KB of
+// books. In steady use the balance moves twice a day, or twice an hour in a busy
+// account, for one request and one unit. An offset that needs the calendar may
+// read the books since the calendar, and moves it when they are more than 24:
+// two requests, and a unit of writing for each 1 KB, nine for five years. No
+// list moves both.
 //
 // # The index lags
 //

@@ -16,12 +16,13 @@ import (
 // Table is the table: it keeps leads and API keys. Make one with [New] or
 // [Open]. It is safe for concurrent use.
 type Table struct {
-	client *dynamodb.Client
-	name   string
-	mint   lead.Mint
-	lanes  lanes
-	near   int64 // see nearOffset
-	rest   func(context.Context, time.Duration) error
+	client  *dynamodb.Client
+	name    string
+	mint    lead.Mint
+	lanes   lanes
+	near    int64 // see nearOffset
+	reached reached
+	rest    func(context.Context, time.Duration) error
 
 	// Now tells the time. Tests that move it set it before the first call.
 	Now func() time.Time

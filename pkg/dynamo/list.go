@@ -114,9 +114,8 @@ func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offs
 	if offset <= t.near {
 		return place{before: "~", skip: int(offset), cells: s.cells, lost: s.lost}, nil
 	}
-	cell, skip := newest(s.cells, offset)
-	if cell != "" {
-		return place{endOf(cell), int(skip), s.cells, s.lost, s.cells[cell]}, nil
+	if cell, skip := newest(s.cells, offset); cell != "" {
+		return t.within(ctx, tenant, s, s.cells, cell, skip)
 	}
 	days, err := t.calendar(ctx, tenant, s)
 	if err != nil {
@@ -130,24 +129,31 @@ func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offs
 	if err := t.eachBook(ctx, tenant, day, day+"~", onDay.enter); err != nil {
 		return place{}, err
 	}
-	if cell, skip = newest(onDay.cells, rest); cell == "" {
+	cell, skip := newest(onDay.cells, rest)
+	if cell == "" {
 		return place{}, errUnsettled
 	}
-	n := onDay.cells[cell]
-	if rows := n - skip; rows < skip-nearOffset && cell < s.since && !s.lost[cell[:periodLength]] {
-		// The index has caught up with this cell: what is near its older end
-		// is found from there.
-		keys, _, err := t.index(ctx, tenant, newer, cell, int(rows))
-		if err != nil {
-			return place{}, err
-		}
-		if int64(len(keys)) < rows {
-			return place{}, errUnsettled
-		}
-		delete(onDay.cells, cell) // it will not be read whole
-		return place{before: createdAt(leadID(keys[rows-1])) + "~", cells: onDay.cells, lost: s.lost}, nil
+	return t.within(ctx, tenant, s, onDay.cells, cell, skip)
+}
+
+// within returns the place of a lead that has so many newer ones in its cell.
+// It is counted from the newer end of the cell, or, where that is nearer and the
+// index has long caught up with the cell, from the older.
+func (t *Table) within(ctx context.Context, tenant lead.Tenant, s *statement, cells map[string]int64, cell string, newerOnes int64) (place, error) {
+	period := cell[:periodLength]
+	rank := cells[cell] - newerOnes // from the older end, 1 for the oldest
+	if rank >= newerOnes-nearOffset || period > s.settled || s.lost[period] {
+		return place{endOf(cell), int(newerOnes), cells, s.lost, cells[cell]}, nil
 	}
-	return place{endOf(cell), int(skip), onDay.cells, s.lost, n}, nil
+	keys, _, err := t.index(ctx, tenant, newer, cell, int(rank))
+	if err != nil {
+		return place{}, err
+	}
+	if int64(len(keys)) < rank {
+		return place{}, errUnsettled
+	}
+	delete(cells, cell) // it will not be read whole
+	return place{before: createdAt(leadID(keys[rank-1])) + "~", cells: cells, lost: s.lost}, nil
 }
 
 // newest returns the span that holds the lead at an offset from the newest, and

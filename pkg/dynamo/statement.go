@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -28,13 +29,52 @@ func balanceLine(tenant lead.Tenant, through string, total int64) item {
 
 // window is how many settled periods are read along with the newest, so that
 // the balance need not be brought forward in each of them.
-const window = 3
+//
+// A process that knows how far the balance reaches reads on from there, also
+// where that is up to a day ago, and brings it forward when that takes too much
+// reading, or after half a day.
+const (
+	window      = 3
+	longWindow  = 24 * 6
+	settledSize = 3000 // bytes; with the newest books that makes a unit
+)
+
+// reached remembers how far the balances of tenants reached when this process
+// last read them. It is a hint of where to read from and no more.
+type reached struct {
+	mu      sync.Mutex
+	through map[lead.Tenant]string
+}
+
+const reachedMost = 10_000 // tenants
+
+func (r *reached) set(tenant lead.Tenant, through string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.through == nil || len(r.through) >= reachedMost {
+		r.through = map[lead.Tenant]string{}
+	}
+	r.through[tenant] = through
+}
+
+// since returns the first period to read when settled is the last that is
+// settled.
+func (r *reached) since(tenant lead.Tenant, settled string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	usual, through := earlier(settled, window-1), r.through[tenant]
+	if through < earlier(settled, longWindow) {
+		return usual
+	}
+	return min(usual, earlier(through, -1))
+}
 
 // statement is what the newest books of a tenant say.
 type statement struct {
-	total int64 // leads there are
-	since string
-	books []item // all, from the period since on
+	total   int64  // leads there are
+	settled string // the last period that is settled
+	since   string
+	books   []item // all, from the period since on
 
 	// cells counts the leads there are by the cell of their creation, from
 	// the period since on.
@@ -56,7 +96,12 @@ type statement struct {
 // before the query and nothing that began after it.
 func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, error) {
 	settled := lastSettled(t.Now())
-	s := &statement{since: earlier(settled, window-1), cells: map[string]int64{}, lost: map[string]bool{}}
+	s := &statement{
+		settled: settled,
+		since:   t.reached.since(tenant, settled),
+		cells:   map[string]int64{},
+		lost:    map[string]bool{},
+	}
 	err := t.eachBook(ctx, tenant, s.since, "~~", func(it item) { s.books = append(s.books, it) })
 	if err != nil {
 		return nil, err
@@ -72,7 +117,8 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	save := func(through string) {
 		t.save(ctx, through, balanceLine(tenant, through, balance.total))
 	}
-	stale := balance.through < earlier(settled, 1)
+	reached, size := balance.through, 0
+	stale := balance.through < earlier(settled, longWindow/2)
 	if balance.through < earlier(s.since, 1) {
 		err := t.eachPeriod(ctx, tenant, balance.through, s.since, func(books []item) {
 			for _, book := range books {
@@ -82,7 +128,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		if err != nil {
 			return nil, err
 		}
-		balance.through = earlier(s.since, 1)
+		balance.through, stale = earlier(s.since, 1), true
 	}
 
 	s.total = balance.total
@@ -92,12 +138,17 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 			s.total += change(book)
 			if p <= settled {
 				balance.total += change(book)
+				size += sizeOf(book)
 			}
 		}
 	}
+	// Later lists read the usual periods in any case: it must save more.
+	stale = stale || size > settledSize && s.since < earlier(settled, window-1)
 	if s.saved = stale; stale {
 		save(settled)
+		reached = settled
 	}
+	t.reached.set(tenant, reached)
 	return s, nil
 }
 
@@ -127,6 +178,9 @@ func change(book item) (n int64) {
 	}
 	return n
 }
+
+// sizeOf returns about how many bytes a book has.
+func sizeOf(book item) int { return 50 + 7*len(book) }
 
 // eachBook reads the items of a tenant's books between two names, in order,
 // strongly consistent.
