@@ -257,9 +257,9 @@ func readIndex(ctx context.Context, client *dynamodb.Client, rows int, count boo
 	var keys []map[string]types.AttributeValue
 	read := 0
 	for read < rows {
-		if !count {
-			query.Limit = aws.Int32(int32(rows - read))
-		}
+		// A page has no more than 1 MB, some 9,000 rows. The limit changes
+		// nothing but that the engine is faster with one.
+		query.Limit = aws.Int32(int32(min(rows-read, 10_000)))
 		out, err := client.Query(ctx, query)
 		if err != nil {
 			return err

@@ -184,8 +184,21 @@ func TestListCostAfterABurst(t *testing.T) {
 			}
 			work.Wait()
 			cost{3, 22, 0}.expect(t, meter, "offset 0", page(t, table, acme, 0, 20, leads))
-			for _, offset := range []int64{100, 101, leads / 2, leads - 20} {
+			offsets := []int64{20, 100, 101, leads / 2, leads - 40}
+			for _, offset := range offsets {
 				cost{3, 50, 0}.expect(t, meter, fmt.Sprint("offset ", offset), page(t, table, acme, offset, 20, leads))
+			}
+			newest, _, err := table.List(t.Context(), acme, 20, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range newest {
+				if err := table.Delete(t.Context(), acme, l.ID, lead.Precondition{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, offset := range offsets {
+				cost{4, 50, 0}.expect(t, meter, fmt.Sprint("after deletes, offset ", offset), page(t, table, acme, offset, 20, leads-20))
 			}
 		})
 	}

@@ -90,22 +90,30 @@ type place struct {
 	skip   int              // and so many leads are passed over
 	cells  map[string]int64 // the counts of the cells that are known
 	lost   map[string]bool  // see statement
-	first  int64            // the count of the first cell, where it is known
 }
 
 // fewGhosts is how many rows of the index are looked up to tell leads from
 // ghosts; with more of them, the index is given time.
 const fewGhosts = 100
 
-// rows returns how many rows of the index to read for so many leads. A long
-// first cell that lost leads of late is read whole: its count tells whether
-// the index shows some that are gone.
+// rows returns how many rows of the index to read for so many leads. The cell in
+// which the passing over ends is read whole where it lost leads of late, since
+// its count then tells whether the index shows some that are gone; unless it is
+// so long that looking up what is passed over in it costs less.
 func (p place) rows(leads int) int {
+	const lookUp = 70 // rows of the index cost about as much as fetching a lead
 	rows := p.skip + leads
-	if cell := p.before[:min(len(p.before), periodLength)]; p.skip > fewGhosts && p.lost[cell] {
-		rows = max(rows, int(p.first)+1)
+	cells := maps.Clone(p.cells)
+	maps.DeleteFunc(cells, func(cell string, _ int64) bool { return cell > p.before })
+	cell, passed := newest(cells, int64(p.skip))
+	if passed == 0 || !p.lost[cell[:periodLength]] {
+		return rows
 	}
-	return rows
+	whole := p.skip + int(cells[cell]-passed) + 1
+	if whole-rows > int(passed)*lookUp {
+		return rows
+	}
+	return max(rows, whole)
 }
 
 // find returns the place of a lead in the list: the index itself where that is
@@ -143,7 +151,7 @@ func (t *Table) within(ctx context.Context, tenant lead.Tenant, s *statement, ce
 	period := cell[:periodLength]
 	rank := cells[cell] - newerOnes // from the older end, 1 for the oldest
 	if rank >= newerOnes-nearOffset || period > s.settled || s.lost[period] {
-		return place{endOf(cell), int(newerOnes), cells, s.lost, cells[cell]}, nil
+		return place{endOf(cell), int(newerOnes), cells, s.lost}, nil
 	}
 	keys, _, err := t.index(ctx, tenant, newer, cell, int(rank))
 	if err != nil {

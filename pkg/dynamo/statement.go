@@ -82,8 +82,8 @@ type statement struct {
 
 	saved bool // the balance was brought forward
 
-	// lost are the periods that lost leads of late. The index may still name
-	// those leads.
+	// lost are the periods that lost leads after the last settled one. The
+	// index may still name those leads.
 	lost map[string]bool
 }
 
@@ -142,7 +142,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 			}
 		}
 	}
-	// Later lists read the usual periods in any case: it must save more.
+	// The usual periods are read in any case.
 	stale = stale || size > settledSize && s.since < earlier(settled, window-1)
 	if s.saved = stale; stale {
 		save(settled)
@@ -161,7 +161,9 @@ func (s *statement) enter(book item) {
 		case 'x':
 			s.cells[marked(periodOf(book), name)] -= n
 		case 'd':
-			s.lost[name[1:]] = true
+			if periodOf(book) > s.settled {
+				s.lost[name[1:]] = true
+			}
 		}
 	}
 }
