@@ -483,3 +483,33 @@ func TestLargestEvent(t *testing.T) {
 		t.Errorf("%s of %d bytes", events[0].Type, size)
 	}
 }
+
+// TestSample sends the event of the folder events, which is there for
+// sam local invoke PublishChanges.
+func TestSample(t *testing.T) {
+	event, err := os.ReadFile("../../events/stream.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bus{}
+	p := changes.Publisher{Bus: b, Log: slog.New(slog.DiscardHandler)}
+	if answer, err := p.Invoke(t.Context(), event); err != nil || string(answer) != `{"batchItemFailures":[]}` {
+		t.Fatalf("answer %s, error %v", answer, err)
+	}
+	const id = "lead_01kf0a7b3m5v8cq2w4x6y8z0ab"
+	if got, want := b.accepted(), []string{"lead.created " + id + ".1", "lead.updated " + id + ".2", "lead.deleted " + id + ".3"}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+	schema := compile(t)
+	for _, events := range b.requests {
+		for _, e := range events {
+			v, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Detail))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(v); err != nil {
+				t.Errorf("%s: %v", e.Type, err)
+			}
+		}
+	}
+}
