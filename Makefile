@@ -1,10 +1,10 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench
+.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # $(call need,TOOL,REMEDY) ends with a sentence where a tool is missing.
 need = command -v $(1) >/dev/null || { echo "$(1) is missing: install $(2), then try again." >&2; exit 1; }
@@ -84,11 +84,16 @@ logs: ## Follow what the functions of a stage log (STAGE=dev or prod)
 teardown: ## Delete a stage from AWS, after asking (STAGE=dev or prod)
 	@STAGE=$(STAGE) SAM="$(samcli)" sh tools/teardown.sh
 
-template: ## Check template.yaml: sam validate, cfn-lint, checkov
+demo-events: ## Send each kind of event through the functions' code and show what comes out
+	@$(go)
+	@$(npm)
+	@go run ./tools/demo-events $(ARGS)
+
+template: ## Check template.yaml and examples: sam validate, cfn-lint, checkov
 	@$(go)
 	@$(python)
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 go run ./tools/pytool sam sam validate --lint
-	go run ./tools/pytool sam cfn-lint template.yaml
+	go run ./tools/pytool sam cfn-lint template.yaml examples/*.yaml
 	@mkdir -p .aws-sam
 	go run ./tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
 	go run ./tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json

@@ -20,7 +20,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streams "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
 
+	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/changes"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
@@ -482,4 +484,104 @@ func TestLargestEvent(t *testing.T) {
 	if size := len(events[0].Detail); events[0].Type != "lead.updated" || size < 70_000 || size > 250<<10 {
 		t.Errorf("%s of %d bytes", events[0].Type, size)
 	}
+}
+
+// TestSample sends the event of the folder events, which is there for
+// sam local invoke PublishChanges.
+func TestSample(t *testing.T) {
+	event, err := os.ReadFile("../../events/stream.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bus{}
+	p := changes.Publisher{Bus: b, Log: slog.New(slog.DiscardHandler)}
+	if answer, err := p.Invoke(t.Context(), event); err != nil || string(answer) != `{"batchItemFailures":[]}` {
+		t.Fatalf("answer %s, error %v", answer, err)
+	}
+	const id = "lead_01kf0a7b3m5v8cq2w4x6y8z0ab"
+	if got, want := b.accepted(), []string{"lead.created " + id + ".1", "lead.updated " + id + ".2", "lead.deleted " + id + ".3"}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+	schema := compile(t)
+	for _, events := range b.requests {
+		for _, e := range events {
+			v, err := jsonschema.UnmarshalJSON(bytes.NewReader(e.Detail))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(v); err != nil {
+				t.Errorf("%s: %v", e.Type, err)
+			}
+		}
+	}
+}
+
+// TestFilterSparesInvocations holds the filter of template.yaml to the stream: it
+// lets through each record that has an event, and no other, so that books, keys
+// and idempotency records cost no invocation.
+func TestFilterSparesInvocations(t *testing.T) {
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template struct {
+		Resources map[string]struct {
+			Properties struct {
+				FilterCriteria struct {
+					Filters []struct {
+						Pattern string `yaml:"Pattern"`
+					} `yaml:"Filters"`
+				} `yaml:"FilterCriteria"`
+			} `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal(text, &template); err != nil {
+		t.Fatal(err)
+	}
+	filters := template.Resources["PublishChangesStream"].Properties.FilterCriteria.Filters
+	var pattern any
+	if len(filters) != 1 || json.Unmarshal([]byte(filters[0].Pattern), &pattern) != nil {
+		t.Fatalf("filters %v, want one", filters)
+	}
+
+	w := newWorld(t)
+	if err := w.CreateKey(t.Context(), apikey.Key{ID: "0123456789ab", Tenant: tenant, CreatedAt: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	id := w.create(t, `{"lead_name":"Ada"}`)
+	w.update(t, id, `{"city":"Paris"}`)
+	w.delete(t, id)
+	passed := 0
+	for _, r := range w.stream(t) {
+		var record any
+		if err := json.Unmarshal([]byte(r), &record); err != nil {
+			t.Fatal(err)
+		}
+		b := &bus{}
+		wantFailed(t, b, []string{r}, "")
+		if through := matches(pattern, record); through != (len(b.requests) > 0) {
+			t.Errorf("the filter lets a record through: %v; it has an event: %v\n%s", through, !through, r)
+		} else if through {
+			passed++
+		}
+	}
+	if passed != 3 {
+		t.Errorf("%d records passed, want 3", passed)
+	}
+}
+
+// matches reports whether a record is as a pattern wants it, which here is made
+// of objects and of lists of values, see
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html.
+func matches(pattern, record any) bool {
+	if values, ok := pattern.([]any); ok {
+		return slices.Contains(values, record)
+	}
+	object, _ := record.(map[string]any)
+	for name, p := range pattern.(map[string]any) {
+		if !matches(p, object[name]) {
+			return false
+		}
+	}
+	return true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -220,4 +221,25 @@ func TestForgedCalls(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+}
+
+// TestDirectSamples calls the functions with the events of the folder events,
+// which are there for sam local invoke.
+func TestDirectSamples(t *testing.T) {
+	f := newFunctions(t)
+	for _, c := range []struct{ function, event, want string }{
+		{"create-lead", "direct-create", `"lead_name":"Ada Lovelace"`},
+		{"list-leads", "direct-list", `"total":1}`},
+		{"retrieve-lead", "direct-retrieve", "resource_missing: "},
+		{"update-lead", "direct-update", "resource_missing: "},
+		{"delete-lead", "direct-delete", "resource_missing: "},
+	} {
+		event, err := os.ReadFile("../../events/" + c.event + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.call(t, c.function, string(event)); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.event, got, c.want)
+		}
+	}
 }

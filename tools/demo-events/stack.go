@@ -94,10 +94,27 @@ func (s *stack) listen(ctx context.Context) (stop func(), err error) {
 	return func() {
 		// What stays behind goes with the emulator, or is seen in the console.
 		ctx := context.WithoutCancel(ctx)
+		s.removeFile(ctx)
 		s.events.RemoveTargets(ctx, &eventbridge.RemoveTargetsInput{Rule: &name, EventBusName: busName, Ids: []string{"queue"}})
 		s.events.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: &name, EventBusName: busName})
 		s.sqs.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &s.behind})
 	}, nil
+}
+
+// fileKey is the key of the file that is sent.
+const fileKey = "demo/March 2026.csv"
+
+// removeFile removes all versions of the file: a bucket goes only when it is
+// empty.
+func (s *stack) removeFile(ctx context.Context) {
+	bucket := aws.String(s.outputs["ImportBucketName"])
+	versions, err := s.s3.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: bucket, Prefix: aws.String(fileKey)})
+	if err != nil {
+		return
+	}
+	for _, v := range versions.Versions {
+		s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: v.Key, VersionId: v.VersionId})
+	}
 }
 
 func (s *stack) Send(ctx context.Context, kind, what string) (answer string, err error) {
@@ -112,7 +129,7 @@ func (s *stack) Send(ctx context.Context, kind, what string) (answer string, err
 		}}})
 	case csvFile:
 		_, err = s.s3.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: aws.String(s.outputs["ImportBucketName"]), Key: aws.String("demo/March 2026.csv"), Body: strings.NewReader(what),
+			Bucket: aws.String(s.outputs["ImportBucketName"]), Key: aws.String(fileKey), Body: strings.NewReader(what),
 		})
 	case directCall:
 		var out *lambda.InvokeOutput

@@ -1,7 +1,7 @@
 // Command rehearse deploys the product on an emulator of AWS on this machine:
 // the real "sam deploy" with execution roles enforced, the first key as
 // docs/operations.md makes it, the contract's scripts against the deployed
-// stack, an update with the data kept, and "sam delete". It needs no account
+// stack, every kind of event with what comes of it, an update with the data kept, and "sam delete". It needs no account
 // and no Docker. "make rehearse" calls it.
 //
 // What the emulator (ministack) cannot take is left out here, aloud:
@@ -10,6 +10,8 @@
 //     SAM writes them: routes.py makes them from the deployed template.
 //   - It has no CodeDeploy: the rehearsal is of the dev stage, without canary.
 //   - What it does otherwise than the contract says is in contract.Untruths.
+//   - It asks for a right of its own where SQS takes several messages at once:
+//     see allowBatches.
 //   - Throttling, payload limits, domains, alarms and metrics do not exist in
 //     it: template.yaml's other checks stand for them ("make template").
 package main
@@ -93,6 +95,7 @@ func rehearse(ctx context.Context) error {
 		{"Deploy", r.firstDeployment},
 		{"Make the first key, and a lead with it", r.makeLead},
 		{"Play the contract's scripts", r.playScripts},
+		{"Send every kind of event", r.playEvents},
 		{"Update the stack", r.update},
 		{"Delete the stack", r.delete},
 	} {
@@ -105,7 +108,10 @@ func rehearse(ctx context.Context) error {
 }
 
 func (r *rehearsal) build(ctx context.Context) error {
-	return r.run(ctx, "sam", "build", "--parameter-overrides", "Architecture="+architecture())
+	if err := r.run(ctx, "sam", "build", "--parameter-overrides", "Architecture="+architecture()); err != nil {
+		return err
+	}
+	return allowBatches()
 }
 
 func (r *rehearsal) firstDeployment(ctx context.Context) error { return r.deploy(ctx) }

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// allowBatches lets the functions of the built template send several messages in
+// one request. In AWS the right to send one is enough (SendMessageBatch is no
+// action of a policy); the emulator asks for another.
+func allowBatches() error {
+	name := filepath.Join(".aws-sam", "build", "template.yaml")
+	template, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, bytes.ReplaceAll(template, []byte("sqs:SendMessage\n"), []byte("sqs:SendMessage*\n")), 0o644)
+}
+
+// playEvents sends every kind of event and checks what comes out.
+func (r *rehearsal) playEvents(ctx context.Context) error {
+	type output struct{ OutputKey, OutputValue string }
+	var outputs []output
+	for name, value := range r.outputs {
+		outputs = append(outputs, output{name, value})
+	}
+	text, err := json.Marshal(outputs)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(".aws-sam", "rehearsal-outputs.json")
+	if err := os.WriteFile(name, text, 0o644); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "run", "./tools/demo-events", "-outputs", name)
+	cmd.Env = r.env
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
