@@ -6,14 +6,16 @@ stack=leads-$STAGE
 case $STAGE in
 dev)
 	echo "This deletes the stack $stack with everything in it: the functions, the address,"
-	echo "the logs, and the table with all its leads and API keys."
+	echo "the logs, the queues, and the table with all its leads and API keys. The bucket for"
+	echo "imports must be empty, or the deletion stops at it."
 	stays="Only the bucket with the packaged code stays."
 	;;
 prod)
 	echo "This deletes the stack $stack: the functions, the address, the alarms and the logs."
-	echo "The table stays, with its leads and API keys, and goes on costing its storage;"
-	echo "it is protected from deletion until you say otherwise (docs/operations.md)."
-	stays="The table stays, and the bucket with the packaged code."
+	echo "The table stays, with its leads and API keys, and the bucket for imports; both go on"
+	echo "costing their storage. The table is protected until you say otherwise"
+	echo "(docs/operations.md)."
+	stays="The table and the bucket for imports stay, and the bucket with the packaged code."
 	;;
 *)
 	echo "STAGE is dev or prod, not \"$STAGE\"." >&2
