@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/lead"
 )
 
@@ -42,24 +43,15 @@ const (
 // of AWS, DYNAMODB_ENDPOINT (which the template sets for sam local),
 // AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL. It sends nothing.
 //
-// The client is made by hand: the SDK's config.LoadDefaultConfig looks for
-// files, profiles and metadata services that no function has, and makes the
-// first answer several times slower.
+// The client is made by hand; see [awsenv] for what that saves.
 func Open() *Table {
 	options := dynamodb.Options{
-		Region: os.Getenv("AWS_REGION"),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{
-				AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
-				SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
-				SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
-			}, nil
-		}),
+		Region:       awsenv.Region(),
+		Credentials:  awsenv.Credentials(),
+		BaseEndpoint: awsenv.Endpoint("DYNAMODB"),
 	}
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "DYNAMODB_ENDPOINT"} {
-		if url := os.Getenv(name); url != "" {
-			options.BaseEndpoint = &url
-		}
+	if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
+		options.BaseEndpoint = &url
 	}
 	return New(dynamodb.New(options, Configure), os.Getenv("LEADS_TABLE"))
 }
@@ -76,6 +68,7 @@ func Configure(o *dynamodb.Options) {
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: attemptTimeout / 2}).DialContext,
+			TLSClientConfig:     awsenv.TLS(),
 			TLSHandshakeTimeout: attemptTimeout / 2,
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,
