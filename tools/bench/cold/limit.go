@@ -50,8 +50,12 @@ func (l *limit) set(mb int) error {
 		return nil
 	}
 	quota := strconv.Itoa(period * mb / wholeCore)
+	// The greatest weight: what else runs on the machine is to matter little.
 	if !l.v1 {
-		return l.write("cpu.max", quota+" "+strconv.Itoa(period))
+		return errors.Join(l.write("cpu.weight", "10000"), l.write("cpu.max", quota+" "+strconv.Itoa(period)))
+	}
+	if err := l.write("cpu.shares", "262144"); err != nil {
+		return err
 	}
 	if err := l.write("cpu.cfs_period_us", strconv.Itoa(period)); err != nil {
 		return err
