@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events
+.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,11 @@ openapi: ## Check openapi.yaml: its form, and the API against it
 	npm run --prefix tools --silent lint
 	tools/schemathesis --max-examples 20
 
+bench-cold: ## Measure how the functions start (as root: with their share of a processor)
+	@$(go)
+	@$(npm)
+	go run ./tools/bench/cold $(ARGS)
+
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing. One rule over the whole
 # folder, because with a folder per function "sam build --cached" would not see
@@ -113,9 +118,11 @@ openapi: ## Check openapi.yaml: its form, and the API against it
 #
 # SAM does not say for which processor it builds, but writes it down first, in
 # build.toml beside the folder that ends in ARTIFACTS_DIR.
+functions = functions
 build-%:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "Run \"sam build\": it calls this rule and says where the result goes." >&2; exit 2; }
 	arch=arm64; if grep -q 'architecture = "x86_64"' "$(ARTIFACTS_DIR)/../../build.toml"; then arch=amd64; fi; \
 	folder=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1-\2/g' | tr '[:upper:]' '[:lower:]'); \
-	CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc -trimpath -buildvcs=false \
-		-ldflags "-s -w" -o "$(ARTIFACTS_DIR)/bootstrap" "./functions/$$folder"
+	CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc,nethttpomithttp2 -trimpath -buildvcs=false \
+		-ldflags "-s -w" -o "$(ARTIFACTS_DIR)/bootstrap" "./$(functions)/$$folder"
+	cp pkg/awsenv/amazon-roots.pem "$(ARTIFACTS_DIR)/"

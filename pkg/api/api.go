@@ -78,7 +78,9 @@ func (a *API) Handler(routes ...Route) http.Handler {
 			if p := recover(); p != nil {
 				x.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			}
-			a.logLine(x, a.now().Sub(start))
+			if r.Context().Value(quietKey{}) == nil {
+				a.logLine(x, a.now().Sub(start))
+			}
 		}()
 		h := w.Header()
 		h.Set("Request-Id", x.requestID)
@@ -166,6 +168,14 @@ func (a *API) logLine(x *exchange, took time.Duration) {
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}
 	a.log.LogAttrs(context.Background(), level, "request", attrs...)
+}
+
+type quietKey struct{}
+
+// WithoutLog returns a context whose requests leave no line in the log. It is
+// for requests that nobody sent.
+func WithoutLog(ctx context.Context) context.Context {
+	return context.WithValue(ctx, quietKey{}, true)
 }
 
 type requestIDKey struct{}

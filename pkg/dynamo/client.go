@@ -43,15 +43,15 @@ const (
 // of AWS, DYNAMODB_ENDPOINT (which the template sets for sam local),
 // AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL. It sends nothing.
 //
-// The client is made by hand, for an early first answer: see package awsenv.
+// The client is made by hand; see [awsenv] for what that saves.
 func Open() *Table {
 	options := dynamodb.Options{
 		Region:       awsenv.Region(),
 		Credentials:  awsenv.Credentials(),
 		BaseEndpoint: awsenv.Endpoint("DYNAMODB"),
 	}
-	if local := os.Getenv("DYNAMODB_ENDPOINT"); local != "" {
-		options.BaseEndpoint = &local
+	if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
+		options.BaseEndpoint = &url
 	}
 	return New(dynamodb.New(options, Configure), os.Getenv("LEADS_TABLE"))
 }
@@ -68,6 +68,7 @@ func Configure(o *dynamodb.Options) {
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: attemptTimeout / 2}).DialContext,
+			TLSClientConfig:     awsenv.TLS(),
 			TLSHandshakeTimeout: attemptTimeout / 2,
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,

@@ -26,8 +26,14 @@ import (
 )
 
 // Start serves h to the Lambda runtime, as [New] has it. It does not return.
+//
+// Before the first event it sends h a request of nobody's (see prime.go).
 func Start(h http.Handler, direct ...api.Route) {
-	lambda.Start(New(h, direct...))
+	f := New(h, direct...)
+	for _, route := range direct {
+		prime(f, route)
+	}
+	lambda.Start(f)
 }
 
 // New returns the Lambda function that answers API Gateway events with h, and

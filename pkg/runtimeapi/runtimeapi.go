@@ -106,6 +106,9 @@ func Start(o Options) (*Function, error) {
 	return f, nil
 }
 
+// PID returns the id of the program's process.
+func (f *Function) PID() int { return f.cmd.Process.Pid }
+
 // Ready waits until the function asks for its first event, and returns the
 // time from the start of the program until then.
 func (f *Function) Ready(ctx context.Context) (time.Duration, error) {
