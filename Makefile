@@ -36,7 +36,7 @@ EFFORT = 3
 prove: ## Try every fault at every request and print what was lost (EFFORT=100 tries on)
 	@$(go)
 	@$(npm)
-	@go -C pkg/prove test -count=1 -timeout 24h . -effort $(EFFORT) $(ARGS)
+	@go -C pkg/prove test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
 check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 	@$(go)
