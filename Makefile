@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold
+.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold prove
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,13 @@ bench: ## Measure each operation with up to a million leads, and compute ten mil
 	@$(go)
 	@$(npm)
 	go test -run '^$$' -bench Leads -benchtime 1x -timeout 1h ./pkg/dynamo -leads $(LEADS)
+
+# A whole run takes a minute or three. EFFORT=100 is the long one, by hand.
+EFFORT = 3
+prove: ## Try every fault at every request and print what was lost (EFFORT=100 tries on)
+	@$(go)
+	@$(npm)
+	@go -C pkg/prove test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
 check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 	@$(go)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/lead"
@@ -37,8 +36,6 @@ func (a *API) authorize(x *exchange, r *http.Request) (lead.Tenant, error) {
 	case errors.Is(err, apikey.ErrInvalid):
 		x.Header().Set("WWW-Authenticate", "Bearer")
 		return lead.Tenant{}, errKeyInvalid
-	case r.Context().Err() != nil: // also while it waited for another's look-up
-		return lead.Tenant{}, &lead.BusyError{RetryAfter: time.Second, Err: err}
 	case err != nil:
 		return lead.Tenant{}, err
 	}

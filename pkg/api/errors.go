@@ -70,7 +70,7 @@ func problemOf(err error) *problem {
 	var invalid lead.Invalid
 	var syntax *lead.SyntaxError
 	var busy *lead.BusyError
-	if !errors.As(err, &busy) && errors.Is(err, context.DeadlineExceeded) {
+	if !errors.As(err, &busy) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		busy = &lead.BusyError{RetryAfter: time.Second, Err: err}
 	}
 	switch {

@@ -159,6 +159,7 @@ func TestManyProcessesCreateAtOnce(t *testing.T) {
 // TestOneKeyMakesOneLeadWhereTransactionsMeet is as hard for the record of an
 // idempotency key as it gets.
 func TestOneKeyMakesOneLeadWhereTransactionsMeet(t *testing.T) {
+	t.Parallel()
 	client := startPatient(t)
 	w, err := newWorld(t.Context(), client, 0, 0)
 	if err != nil {

@@ -92,6 +92,7 @@ func unreliable(chance *rand.Rand) wire {
 // TestHistoriesAreLinearizable judges what many clients were told, under faults
 // and, every second time, where transactions that meet cancel each other.
 func TestHistoriesAreLinearizable(t *testing.T) {
+	t.Parallel()
 	client := start(t)
 	for i := range 4 * uint64(*effort) {
 		h, err := live(t.Context(), client, *seed+i, nil)

@@ -98,6 +98,7 @@ func orders(run func(order []int) (taken []int, choice []bool)) {
 // TestEveryInterleavingOfTwoCalls runs each pair of calls on one lead in every
 // order of their requests, also with the answer to one of them lost.
 func TestEveryInterleavingOfTwoCalls(t *testing.T) {
+	t.Parallel()
 	client := start(t)
 	calls := []input{
 		{kind: "read", name: "lead_1"},

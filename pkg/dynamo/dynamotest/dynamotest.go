@@ -106,6 +106,9 @@ func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return m.count(r)
 }
 
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (m *Meter) CloseIdleConnections() { m.next.(*http.Transport).CloseIdleConnections() }
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
