@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
@@ -88,4 +89,35 @@ func TestListsAreExact(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestWrongClockSpoilsNoTotal makes a key, and lists, by a clock that is ahead.
+func TestWrongClockSpoilsNoTotal(t *testing.T) {
+	client, _ := dynamotest.Start(t)
+	tenant := lead.Tenant{Account: "acme", Mode: lead.Test}
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	ahead := dynamo.New(client, dynamotest.TableName)
+	ahead.Now = func() time.Time { return now.Add(30 * 24 * time.Hour) }
+	right := dynamo.New(client, dynamotest.TableName)
+	right.Now = func() time.Time { return now }
+
+	_, key := apikey.Mint(tenant, apikey.Read, ahead.Now(), time.Time{})
+	if err := ahead.CreateKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	for made := int64(1); made <= 3; made++ {
+		if _, _, err := right.Create(t.Context(), tenant, lead.Defaults(), lead.Once{}); err != nil {
+			t.Fatal(err)
+		}
+		right.SetNear(-1)
+		leads, total, err := right.List(t.Context(), tenant, 100, 0)
+		if err != nil || total != made || int64(len(leads)) != made {
+			t.Fatalf("%d leads, total %d, %v, want %d", len(leads), total, err, made)
+		}
+		ahead.SetNear(-1)
+		if _, _, err := ahead.List(t.Context(), tenant, 1, made-1); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(26 * time.Hour)
+	}
 }

@@ -45,7 +45,10 @@ func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) 
 	if err != nil {
 		return nil, fault(err)
 	}
-	through, days := stringOf(out.Item[attrThrough]), daysOf(out.Item)
+	through, days := "", map[string]int64{}
+	if t.believes(out.Item) {
+		through, days = stringOf(out.Item[attrThrough]), daysOf(out.Item)
+	}
 	save := func(through string) {
 		t.save(ctx, through, calendarLine(tenant, through, days))
 	}

@@ -111,7 +111,9 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		total   int64
 	}
 	if last := len(s.books) - 1; last >= 0 && stringOf(s.books[last][attrSK]) == balanceName {
-		balance.through, balance.total = stringOf(s.books[last][attrThrough]), intOf(s.books[last][attrTotal])
+		if line := s.books[last]; t.believes(line) {
+			balance.through, balance.total = stringOf(line[attrThrough]), intOf(line[attrTotal])
+		}
 		s.books = s.books[:last]
 	}
 	save := func(through string) {
@@ -241,13 +243,25 @@ func (t *Table) eachPage(ctx context.Context, tenant lead.Tenant, from, to strin
 	return nil
 }
 
+// settledAnywhere returns the last period that may be settled by the clock of
+// any process: those of two may be on either side of a period's end.
+func (t *Table) settledAnywhere() string { return earlier(lastSettled(t.Now()), -1) }
+
+// believes reports whether a line was made of settled books. One that reaches
+// further was made by a process whose clock is ahead, such as that of somebody
+// who makes a key, and does not count what came since.
+func (t *Table) believes(line item) bool {
+	return stringOf(line[attrThrough]) <= t.settledAnywhere()
+}
+
 // save stores a line that was made of settled books, unless there is one that
-// reaches further. It is a cache: that it could not be stored is no error.
+// reaches further and can be believed. It is a cache: that it could not be
+// stored is no error, and not worth a second attempt.
 func (t *Table) save(ctx context.Context, through string, line item) {
 	_, _ = t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                 &t.name,
 		Item:                      line,
-		ConditionExpression:       aws.String("attribute_not_exists(pk) OR through < :through"),
-		ExpressionAttributeValues: item{":through": text(through)},
-	})
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR through < :through OR through > :settled"),
+		ExpressionAttributeValues: item{":through": text(through), ":settled": text(t.settledAnywhere())},
+	}, oneAttempt)
 }
