@@ -1,0 +1,180 @@
+package leads_test
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a function is made of is read at each cold start, at more than a
+// millisecond a megabyte (docs/performance.md). So each package that one needs,
+// itself or through another, stands here with the reason, but for those below
+// one that stands here, and those that one of the standard library needs itself.
+type reasons map[string]string
+
+var (
+	// door is what every function has.
+	door = reasons{
+		"github.com/aws/aws-lambda-go/lambda":        "Lambda's Runtime API",
+		"github.com/aws/aws-lambda-go/lambdacontext": "the id of a request",
+		"github.com/go-json-experiment/json":         "refuses what encoding/json lets pass: names twice, half a character",
+		"encoding/base32":                            "ids of leads",
+		"encoding/json":                              "aws-lambda-go and log/slog need it",
+		"log/slog":                                   "the log",
+		"net/http":                                   "requests and answers, and every call of a service",
+		"os/signal":                                  "aws-lambda-go ends in good order",
+		"runtime/debug":                              "where a panic was",
+	}
+	// client is what every client of a service has.
+	client = reasons{
+		"github.com/aws/aws-sdk-go-v2/aws":      "the SDK",
+		"github.com/aws/aws-sdk-go-v2/internal": "the SDK",
+		"github.com/aws/smithy-go":              "the SDK",
+		"net/http/httputil":                     "the SDK can log requests",
+		"regexp":                                "the SDK finds a region's partition",
+	}
+	table = reasons{
+		"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue":     "reads API keys, and items of the stream",
+		"github.com/aws/aws-sdk-go-v2/service/dynamodb":                    "the database",
+		"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams":             "attributevalue has its types too",
+		"github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding":    "service/dynamodb needs it",
+		"github.com/aws/aws-sdk-go-v2/service/internal/endpoint-discovery": "service/dynamodb needs it",
+	}
+	filesAndQueues = reasons{
+		"encoding/csv": "files of leads",
+		"encoding/xml": "service/s3 needs it",
+		"github.com/aws/aws-sdk-go-v2/service/internal/checksum":      "service/s3 needs it",
+		"github.com/aws/aws-sdk-go-v2/service/internal/presigned-url": "service/s3 needs it",
+		"github.com/aws/aws-sdk-go-v2/service/internal/s3shared":      "service/s3 needs it",
+		"github.com/aws/aws-sdk-go-v2/service/s3":                     "files of leads",
+		"github.com/aws/aws-sdk-go-v2/service/sqs":                    "rows of files on their way, and dead letters",
+		"hash/crc64": "service/s3 needs it",
+	}
+	bus = reasons{
+		"github.com/aws/aws-sdk-go-v2/service/eventbridge": "the bus",
+	}
+)
+
+// made says what each function is made of.
+var made = map[string][]reasons{
+	"create-lead":     {door, client, table},
+	"retrieve-lead":   {door, client, table},
+	"list-leads":      {door, client, table},
+	"update-lead":     {door, client, table},
+	"delete-lead":     {door, client, table},
+	unmatched:         {door},
+	"ingest-leads":    {door, client, table, filesAndQueues},
+	"publish-changes": {door, client, table, bus},
+}
+
+func TestFunctionsNeedOnlyWhatHasAReason(t *testing.T) {
+	for _, name := range folders(t) {
+		t.Run(name, func(t *testing.T) {
+			var listed, standard []string
+			for _, part := range made[name] {
+				for pkg := range part {
+					listed = append(listed, pkg)
+					if !strings.Contains(pkg, ".") {
+						standard = append(standard, pkg)
+					}
+				}
+			}
+			needed := dependencies(t, "./functions/"+name)
+			free := dependencies(t, standard...)
+			used := map[string]bool{}
+			for _, pkg := range needed {
+				at := slices.IndexFunc(listed, func(l string) bool { return pkg == l || strings.Contains(l, ".") && within(pkg, l) })
+				if at >= 0 {
+					used[listed[at]] = true
+				}
+				if at < 0 && !within(pkg, module) && !slices.Contains(free, pkg) {
+					t.Errorf("needs %s: see with \"go mod why -m\" or \"go list -deps\" through which, and do without, or give the reason in this file", pkg)
+				}
+			}
+			for _, pkg := range listed {
+				if !used[pkg] {
+					t.Errorf("needs %s no more: take it from the list", pkg)
+				}
+			}
+		})
+	}
+}
+
+// TestFunctionsHoldNoDeadCode looks for what makes the linker keep each
+// exported method of each type: a call that finds a method by a name it learns
+// at run time (https://pkg.go.dev/cmd/link). text/template and net/rpc do so.
+func TestFunctionsHoldNoDeadCode(t *testing.T) {
+	for _, name := range folders(t) {
+		t.Run(name, func(t *testing.T) {
+			held := symbols(t, "./functions/"+name)
+			for _, keeper := range []string{
+				"reflect.Value.Method", "reflect.Value.MethodByName", "reflect.(*rtype).Method", "reflect.(*rtype).MethodByName",
+				"text/template.init", "net/rpc.init",
+			} {
+				if slices.Contains(held, keeper) {
+					t.Errorf("the program has %s: \"go build -ldflags=-dumpdep\" says who needs it", keeper)
+				}
+			}
+		})
+	}
+}
+
+// lambdaTags returns the build tags of the rule that builds functions.
+func lambdaTags(t *testing.T) string {
+	t.Helper()
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`GOARCH=\$\$arch go build -tags (\S+)`).FindSubmatch(makefile)
+	if match == nil {
+		t.Fatal("the rule build-% of the Makefile sets no build tags: change this test")
+	}
+	return string(match[1])
+}
+
+// dependencies returns what packages need on Lambda, themselves included.
+func dependencies(t *testing.T, packages ...string) []string {
+	t.Helper()
+	return strings.Fields(output(t, append([]string{"list", "-deps", "-tags", lambdaTags(t)}, packages...)...))
+}
+
+// symbols returns the names of all that the linker left in a program.
+func symbols(t *testing.T, pkg string) (names []string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "bootstrap")
+	output(t, "build", "-tags", lambdaTags(t), "-o", program, pkg)
+	file, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	table, err := file.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, symbol := range table {
+		names = append(names, symbol.Name)
+	}
+	if !slices.Contains(names, "main.main") {
+		t.Fatal("the symbols lack main.main: change this test")
+	}
+	return names
+}
+
+// output runs the go command for Lambda.
+func output(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+	return string(out)
+}
