@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold prove
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold prove
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go mod tidy -diff
+
+vulnerable: ## Look for known vulnerabilities (needs to reach vuln.go.dev)
+	@$(go)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 fmt: ## Format the code
 	@$(go)

@@ -81,7 +81,7 @@ func Configure(o *dynamodb.Options) {
 		s.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 			return pause(attempt), nil
 		})
-		s.Retryables = append(s.Retryables, retry.IsErrorRetryableFunc(passing))
+		s.Retryables = retryables
 	})
 }
 
@@ -127,6 +127,9 @@ func sleep(ctx context.Context, attempt int) bool {
 	}
 }
 
+// retryables tell which errors of the SDK pass.
+var retryables = append(slices.Clone(retry.DefaultRetryables), retry.IsErrorRetryableFunc(passing))
+
 var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
 // fault turns an error of the SDK into one of a lead.Store. What passes
@@ -139,7 +142,7 @@ func fault(err error) error {
 		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: said}
 	}
 	var refused smithy.APIError
-	if errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient && passing(err) != aws.TrueTernary {
+	if errors.As(err, &refused) && !retry.IsErrorRetryables(retryables).IsErrorRetryable(err).Bool() {
 		return said
 	}
 	return &lead.BusyError{RetryAfter: time.Second, Err: said}
