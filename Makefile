@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold prove
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load cost prove
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,15 @@ bench-cold: ## Measure how the functions start (as root: with their share of a p
 	@$(go)
 	@$(npm)
 	go run ./tools/bench/cold $(ARGS)
+
+bench-load: ## Put leads serve under a steady load, beside the database alone
+	@$(go)
+	@$(npm)
+	go -C tools/bench/load run . $(ARGS)
+
+cost: ## Compute what a million of each operation costs on AWS
+	@$(go)
+	@go run ./tools/bench/cost
 
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing. One rule over the whole
