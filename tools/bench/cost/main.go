@@ -20,8 +20,8 @@ import (
 )
 
 // Prices in dollars, of the region us-east-1, at the first step of each scale.
-// They were written down on 2026-11-24 without a look at these pages, which
-// could not be reached: compare before you rely on them.
+// They were written down on 2026-11-24 without reading them off these pages:
+// compare before you rely on them.
 const (
 	perMillionReads    = 0.125        // https://aws.amazon.com/dynamodb/pricing/on-demand/
 	perMillionWrites   = 0.625        // the same
