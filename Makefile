@@ -109,13 +109,13 @@ template: ## Check template.yaml and examples: sam validate, cfn-lint, checkov
 	go run ./tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
 	go run ./tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
 
-openapi: ## Check openapi.yaml: its form, and the API against it
+openapi: ## Check openapi.yaml: its form, and the API against it (ARGS="--seed 2" for other requests)
 	@$(go)
 	@$(npm)
 	@$(python)
 	npm ci --prefix tools --silent
 	npm run --prefix tools --silent lint
-	tools/schemathesis --max-examples 20
+	tools/schemathesis --max-examples 20 --seed 1 $(ARGS)
 
 bench-cold: ## Measure how the functions start (as root: with their share of a processor)
 	@$(go)
