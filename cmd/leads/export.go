@@ -18,16 +18,9 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	data := dataFlag(flags, keysData)
 
 	return func(ctx context.Context, args []string) error {
-		if tenant.Account == "" || tenant.Mode == "" {
-			return usage("-account and -mode are needed")
-		}
-		if len(args) != 1 {
-			return usage("give the name of one file")
-		}
-		name := args[0]
-		format, err := rows.FormatOf(name)
+		name, format, err := fileOf(tenant, args)
 		if err != nil {
-			return usage("%w", err)
+			return err
 		}
 		db, err := openForKeys(ctx, *data)
 		if err != nil {

@@ -36,17 +36,11 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	data := dataFlag(flags, keysData)
 
 	return func(ctx context.Context, args []string) error {
-		if tenant.Account == "" || tenant.Mode == "" {
-			return usage("-account and -mode are needed")
-		}
-		if len(args) != 1 {
-			return usage("give the name of one file")
-		}
-		format, err := rows.FormatOf(args[0])
+		name, format, err := fileOf(tenant, args)
 		if err != nil {
-			return usage("%w", err)
+			return err
 		}
-		file, err := os.Open(args[0])
+		file, err := os.Open(name)
 		if err != nil {
 			return err
 		}
@@ -57,15 +51,15 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		}
 		reader, err := rows.NewReader(file, format, rows.Position{})
 		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		db, err := openForKeys(ctx, *data)
 		if err != nil {
 			return err
 		}
 		i := &importer{
-			db: db, tenant: tenant, name: filepath.Base(args[0]), seen: map[uint64]uint32{},
-			size: info.Size(), rejects: &rejects{name: args[0] + ".rejected.ndjson"}, bar: newProgress("rows"),
+			db: db, tenant: tenant, name: filepath.Base(name), seen: map[uint64]uint32{},
+			size: info.Size(), rejects: &rejects{name: name + ".rejected.ndjson"}, bar: newProgress("rows"),
 		}
 		if err := i.rejects.clear(); err != nil {
 			return err
@@ -82,6 +76,21 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		}
 		return nil
 	}
+}
+
+// fileOf returns the one file that is named, and its format.
+func fileOf(tenant lead.Tenant, args []string) (name string, format rows.Format, err error) {
+	if tenant.Account == "" || tenant.Mode == "" {
+		return "", 0, usage("-account and -mode are needed")
+	}
+	if len(args) != 1 {
+		return "", 0, usage("give the name of one file")
+	}
+	format, err = rows.FormatOf(args[0])
+	if err != nil {
+		return "", 0, usage("%w", err)
+	}
+	return args[0], format, nil
 }
 
 // importer makes leads of the rows of a file.
