@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -71,8 +72,22 @@ func (s *samCLI) build(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// errPortTaken: SAM draws a port for each container without a look at the
+// others, so that now and then two have the same.
+var errPortTaken = errors.New("sam local gave two containers the same port")
+
 // serve starts the local API, calls then while it answers, and ends it.
-func (s *samCLI) serve(ctx context.Context, addr, endpoint string, then func() error) (err error) {
+func (s *samCLI) serve(ctx context.Context, addr, endpoint string, then func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.serveOnce(ctx, addr, endpoint, then)
+		if attempt == 3 || !errors.Is(err, errPortTaken) {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "Starting again:", errPortTaken)
+	}
+}
+
+func (s *samCLI) serveOnce(ctx context.Context, addr, endpoint string, then func() error) (err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
@@ -105,7 +120,11 @@ func (s *samCLI) serve(ctx context.Context, addr, endpoint string, then func() e
 	defer func() { err = errors.Join(err, end(cmd, ended)) }()
 
 	if err := waitFor(ctx, addr, ended); err != nil {
-		return fmt.Errorf("%w; the end of %s:\n%s", err, log.Name(), tail(log))
+		said := string(tail(log))
+		if strings.Contains(said, "port is already allocated") {
+			err = errPortTaken
+		}
+		return fmt.Errorf("%w; the end of %s:\n%s", err, log.Name(), said)
 	}
 	return then()
 }
