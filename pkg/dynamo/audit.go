@@ -116,20 +116,15 @@ func (c counts) add(span string, made, gone, leads int64) {
 
 // enter enters a book, but for what it says of periods before one.
 func (c counts) enter(book item, from string) {
-	p := periodOf(book)
-	for name, value := range book {
-		switch n := intOf(value); name[0] {
-		case 'c':
-			c.add(marked(p, name), n, 0, 0)
-			c.add(p, n, 0, 0)
-		case 'x':
-			c.add(marked(p, name), 0, n, 0)
-		case 'd':
-			if created := name[1:]; created >= from {
-				c.add(created, 0, n, 0)
-			}
+	eachMark(book, func(letter byte, span string, n int64) {
+		switch {
+		case letter == 'c':
+			c.add(span, n, 0, 0)
+			c.add(span[:periodLength], n, 0, 0)
+		case letter == 'x' || span >= from:
+			c.add(span, 0, n, 0)
 		}
-	}
+	})
 }
 
 // recount counts the leads of all periods from one on, and returns the counts
@@ -192,16 +187,13 @@ func (t *Table) lookAgain(ctx context.Context, tenant lead.Tenant, found counts)
 
 // repair takes so many leads from what the books say of a cell or a period.
 func (t *Table) repair(ctx context.Context, tenant lead.Tenant, span string, leads int64) error {
+	m, of := spanMark("d", span), period(t.Now())
+	if len(span) == cellLength {
+		m, of = spanMark("x", span), span[:periodLength]
+	}
 	writes := make([]types.TransactWriteItem, 1)
 	return t.transact(ctx, writes, func(l *lane) {
-		name, m := "", "d"+span
-		if len(span) == cellLength {
-			m = mark("x", span)
-			name = l.lossBook(span[:periodLength], m)
-		} else {
-			name = l.book(period(t.Now()), m)
-		}
-		writes[0] = t.book(tenant, name, leads, m)
+		writes[0] = t.book(tenant, l.repairBook(of), leads, m)
 	})
 }
 

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 //
 // A cell is small enough to be read through in the index, even at the thousand
 // writes a second that one partition of the index takes, and large enough for
-// the books of the last half hour to be read as one unit or two.
+// the books of the last minutes to be read as one unit.
 const (
 	dayLength    = len("2024-01-15")
 	periodLength = len("2024-01-15T09:3")
@@ -30,7 +31,7 @@ const (
 // settling is how long after its end a period may still be written to: far
 // longer than a call is tried, than clocks differ, and than a request's
 // signature holds. Later than that its books are facts.
-const settling = 15 * time.Minute
+const settling = 10 * time.Minute
 
 func cellOf(t time.Time) string {
 	return t.UTC().Truncate(cellTime).Format("2006-01-02T15:04:05")
@@ -53,15 +54,96 @@ func endOf(cell string) string {
 	return cell[:cellLength-1] + string(cell[cellLength-1]+1) + "~"
 }
 
-// A mark is the attribute of a book that counts a cell: a letter, the last digit
-// of the minute, and the second.
-func mark(letter, cell string) string {
-	return letter + cell[periodLength:periodLength+1] + cell[periodLength+2:]
+// The cells of a period are counted nine to an attribute: of its number, the
+// last four digits are the first cell, the four before them the second. That is
+// a third of the bytes of an attribute to a cell, and 36 of the 38 digits that
+// DynamoDB keeps.
+const (
+	groupCells = 9
+	cellDigits = 4
+
+	// bookMost is how many leads a page counts at most, so that no cell runs
+	// over into the next. A condition holds it.
+	bookMost  = 9999
+	attrLeads = "n"
+)
+
+// A mark is an attribute of a book: a letter and the number of a group of
+// cells, or a letter and a span of time. What is added to it is followed by
+// zeros, up to the digits of the cell.
+type mark struct {
+	name  string
+	zeros int
 }
 
-// marked returns the cell that a mark in a book of this period counts.
-func marked(period, mark string) string {
-	return period + mark[1:2] + ":" + mark[2:]
+func (m mark) value(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: itoa(n) + strings.Repeat("0", m.zeros)}
+}
+
+// size returns how many bytes the mark has at most, unless a span's number is
+// large.
+func (m mark) size() int {
+	if len(m.name) == 2 {
+		return 2 + groupCells*cellDigits/2 + 1
+	}
+	return len(m.name) + 3
+}
+
+// half returns 1 for the cells of the later five minutes, else 0.
+func (m mark) half() int {
+	if len(m.name) == 2 && m.name[1] >= 'h' { // the 18th of 34 groups
+		return 1
+	}
+	return 0
+}
+
+// cellMark returns the mark that counts a cell.
+func cellMark(letter, cell string) mark {
+	minute, second := int(cell[periodLength]-'0'), int(cell[cellLength-2]-'0')*10+int(cell[cellLength-1]-'0')
+	n := minute*30 + second/2
+	return mark{letter + strconv.FormatInt(int64(n/groupCells), 36), n % groupCells * cellDigits}
+}
+
+// spanMark returns a mark that counts one span of time. It takes any number,
+// also one below zero.
+func spanMark(letter, span string) mark { return mark{name: letter + span} }
+
+// eachMark calls enter for every count of a book, with its letter and what is
+// counted: for c and x a cell, for d a period.
+func eachMark(book item, enter func(letter byte, span string, n int64)) {
+	for name, value := range book {
+		switch letter := name[0]; {
+		case letter != 'c' && letter != 'x' && letter != 'd':
+		case len(name) > 2:
+			enter(letter, name[1:], intOf(value))
+		default:
+			group, _ := strconv.ParseInt(name[1:], 36, 0)
+			eachCell(value, func(i int, n int64) {
+				enter(letter, nthCell(periodOf(book), int(group)*groupCells+i), n)
+			})
+		}
+	}
+}
+
+// eachCell takes the number of a group of cells apart.
+func eachCell(group types.AttributeValue, enter func(i int, n int64)) {
+	digits := ""
+	if n, ok := group.(*types.AttributeValueMemberN); ok {
+		digits = n.Value
+	}
+	for i := 0; digits != ""; i++ {
+		cut := max(0, len(digits)-cellDigits)
+		if n, _ := strconv.ParseInt(digits[cut:], 10, 64); n != 0 {
+			enter(i, n)
+		}
+		digits = digits[:cut]
+	}
+}
+
+// nthCell returns a cell of a period, of which the first is 0.
+func nthCell(period string, n int) string {
+	second := n % 30 * 2
+	return period + string([]byte{byte('0' + n/30), ':', byte('0' + second/10), byte('0' + second%10)})
 }
 
 func booksOf(tenant lead.Tenant) string { return tenantName(tenant) + "/books" }
@@ -69,19 +151,21 @@ func booksOf(tenant lead.Tenant) string { return tenantName(tenant) + "/books" }
 // periodOf returns the period that a book is of.
 func periodOf(book item) string { return stringOf(book[attrSK])[:periodLength] }
 
-// book returns the write that adds n to these marks of a book.
-func (t *Table) book(tenant lead.Tenant, name string, n int64, marks ...string) types.TransactWriteItem {
+// book returns the write that adds so many leads to these marks of a book. It is
+// refused where the book is full.
+func (t *Table) book(tenant lead.Tenant, name string, leads int64, marks ...mark) types.TransactWriteItem {
 	e := expression{names: map[string]string{}, values: item{}}
-	count := e.value(number(n))
-	var adds []string
+	adds := []string{attrLeads + " " + e.value(number(leads))}
 	for i, m := range marks {
-		e.names["#"+itoa(int64(i))] = m
-		adds = append(adds, "#"+itoa(int64(i))+" "+count)
+		e.names["#"+itoa(int64(i))] = m.name
+		adds = append(adds, "#"+itoa(int64(i))+" "+e.value(m.value(leads)))
 	}
+	room := e.value(number(bookMost - leads))
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName:                 &t.name,
 		Key:                       key(booksOf(tenant), name),
 		UpdateExpression:          aws.String("ADD " + strings.Join(adds, ", ")),
+		ConditionExpression:       aws.String("attribute_not_exists(" + attrLeads + ") OR " + attrLeads + " <= " + room),
 		ExpressionAttributeNames:  e.names,
 		ExpressionAttributeValues: e.values,
 	}}

@@ -76,14 +76,14 @@ func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) 
 }
 
 func enterDays(days map[string]int64, book item) {
-	for name, value := range book {
-		switch name[0] {
+	eachMark(book, func(letter byte, span string, n int64) {
+		switch letter {
 		case 'c':
-			days[periodOf(book)[:dayLength]] += intOf(value)
+			days[span[:dayLength]] += n
 		case 'd':
-			days[name[1:][:dayLength]] -= intOf(value)
+			days[span[:dayLength]] -= n
 		}
-	}
+	})
 }
 
 // wordsOf writes a calendar: at most a few bytes a day, and readable.

@@ -25,9 +25,9 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 	if once.Key != "" {
 		writes = append(writes, types.TransactWriteItem{Put: t.record(tenant, &made, once, now)})
 	}
-	second := mark("c", cellOf(id.Time()))
+	cell := cellMark("c", cellOf(id.Time()))
 	err := t.transact(ctx, writes, func(l *lane) {
-		writes[1] = t.book(tenant, l.book(period(id.Time()), second), 1, second)
+		writes[1] = t.book(tenant, l.book(period(id.Time()), 1, cell), 1, cell)
 	})
 
 	switch record := reason(err, 2); {

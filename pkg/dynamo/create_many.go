@@ -113,11 +113,11 @@ func (b *batch) transact(ctx context.Context) error {
 			writes = append(writes, types.TransactWriteItem{Put: t.record(b.tenant, &r.made, r.Once, now)})
 		}
 	}
-	second := mark("c", b.cell())
+	cell := cellMark("c", b.cell())
 	book, count := len(writes), int64(len(b.rows))
 	writes = append(writes, types.TransactWriteItem{})
 	return t.transact(ctx, writes, func(l *lane) {
-		writes[book] = t.book(b.tenant, l.book(period(b.rows[0].made.CreatedAt), second), count, second)
+		writes[book] = t.book(b.tenant, l.book(period(b.rows[0].made.CreatedAt), count, cell), count, cell)
 	})
 }
 

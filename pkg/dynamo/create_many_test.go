@@ -163,3 +163,37 @@ func TestCreateMany(t *testing.T) {
 		wantTotal(t, table, 3)
 	})
 }
+
+// TestFullBooksAreLeft has other processes fill the page that a process is
+// writing to, which it cannot know.
+func TestFullBooksAreLeft(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	now := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
+	table, other := dynamo.New(client, dynamotest.TableName), dynamo.New(client, dynamotest.TableName)
+	table.Now, other.Now = now, now
+	create := func() {
+		t.Helper()
+		if _, _, err := table.Create(t.Context(), loading, lead.Defaults(), lead.Once{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func(page string, room int64) {
+		t.Helper()
+		if err := table.Tamper(t.Context(), loading, page, "n", 9999-1-room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create()
+	fill("2026-03-01T12:0/0.0", 1)
+	create()
+	meter.Reset()
+	create()
+	if requests, _, _ := meter.Cost(); requests != 2 {
+		t.Errorf("a create that met a full page took %d requests, want 2", requests)
+	}
+	create()
+
+	many := manyNamed(t, 60)
+	wantMade(t, many, other.CreateMany(t.Context(), loading, many), false) // begins with the full page
+	wantTotal(t, other, 64)
+}

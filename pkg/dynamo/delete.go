@@ -11,7 +11,7 @@ import (
 )
 
 // Delete implements [lead.Store] with one transaction: the lead goes, the book
-// of now says so, and the book of its creation says which second lost one.
+// of now says so, and the book of its creation says which cell lost one.
 func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) error {
 	e := expression{names: map[string]string{}, values: item{}}
 	conditions := append([]string{"attribute_exists(pk)"}, e.precondition(only)...)
@@ -26,18 +26,18 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only
 	}
 
 	created, now := period(id.Time()), period(t.Now())
-	second, from := mark("x", cellOf(id.Time())), "d"+created
+	cell, from := cellMark("x", cellOf(id.Time())), spanMark("d", created)
 	writes := []types.TransactWriteItem{gone, {}}
 	if created != now {
 		writes = append(writes, types.TransactWriteItem{})
 	}
 	err := t.transact(ctx, writes, func(l *lane) {
 		if created == now {
-			writes[1] = t.book(tenant, l.book(now, second, from), 1, second, from)
+			writes[1] = t.book(tenant, l.book(now, 1, cell, from), 1, cell, from)
 			return
 		}
-		writes[1] = t.book(tenant, l.book(now, from), 1, from)
-		writes[2] = t.book(tenant, l.lossBook(created, second), 1, second)
+		writes[1] = t.book(tenant, l.book(now, 1, from), 1, from)
+		writes[2] = t.book(tenant, l.lossBook(created), 1, cell)
 	})
 
 	switch lost := reason(err, 0); {

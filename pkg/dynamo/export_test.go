@@ -2,8 +2,10 @@ package dynamo
 
 import (
 	"context"
+	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/lead"
@@ -15,14 +17,31 @@ func (t *Table) SetNear(offset int64) { t.near = offset }
 // SetRest sets what is done instead of waiting between the looks of an audit.
 func (t *Table) SetRest(rest func(context.Context, time.Duration) error) { t.rest = rest }
 
-// Tamper adds to a mark of a book behind the back of the product.
-func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, name, mark string, n int64) error {
-	w := t.book(tenant, name, n, mark).Update
+// Tamper adds to an attribute of a book behind the back of the product.
+func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, name, attribute string, n int64) error {
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: w.TableName, Key: w.Key, UpdateExpression: w.UpdateExpression,
-		ExpressionAttributeNames: w.ExpressionAttributeNames, ExpressionAttributeValues: w.ExpressionAttributeValues,
+		TableName:                 &t.name,
+		Key:                       key(booksOf(tenant), name),
+		UpdateExpression:          aws.String("ADD #mark :n"),
+		ExpressionAttributeNames:  map[string]string{"#mark": attribute},
+		ExpressionAttributeValues: item{":n": number(n)},
 	})
 	return err
+}
+
+// CreateTogether creates so many leads as writers that are all under way at the
+// same time.
+func (t *Table) CreateTogether(tb testing.TB, tenant lead.Tenant, writers int) {
+	var lanes []*lane
+	for range writers {
+		lanes = append(lanes, t.lanes.take())
+	}
+	for _, l := range lanes { // each create takes the lane that was given last
+		t.lanes.give(l)
+		if _, _, err := t.Create(tb.Context(), tenant, lead.Defaults(), lead.Once{}); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // Lose deletes the books of a tenant whose names begin so.

@@ -40,7 +40,8 @@ type lane struct {
 	period string
 	page   int
 	size   int
-	marks  map[string]bool
+	leads  int64
+	marks  map[mark]bool
 }
 
 // take returns a lane that nobody else in this process uses.
@@ -90,37 +91,37 @@ func (l *lanes) hold(number int) lane {
 }
 
 // book returns the name of the lane's page for the period, which has room for
-// these marks.
+// so many leads and these marks.
 //
 // A process that begins within a period does not know how full the pages are
-// that others wrote before it, so it begins with the page of its minute.
-func (l *lane) book(period string, marks ...string) string {
+// that others wrote before it, so it begins with the page of its half.
+func (l *lane) book(period string, leads int64, marks ...mark) string {
 	if l.period != period {
-		l.period, l.page, l.size, l.marks = period, pageOf(marks[0], 2), 0, map[string]bool{}
+		l.period, l.page = period, marks[0].half()
+		l.size, l.leads, l.marks = 0, 0, map[mark]bool{}
 	}
-	if l.size > bookFull {
-		l.page, l.size, l.marks = l.page+1, 0, map[string]bool{}
+	if l.size > bookFull || l.leads+leads > bookMost {
+		l.page++
+		l.size, l.leads, l.marks = 0, 0, map[mark]bool{}
 	}
 	for _, m := range marks {
-		if !l.marks[m] {
+		if m.zeros = 0; !l.marks[m] {
 			l.marks[m] = true
-			l.size += len(m) + 4 // and a small number
+			l.size += m.size()
 		}
 	}
+	l.leads += leads
 	return period + "/" + strconv.Itoa(l.number) + "." + strconv.Itoa(l.page)
 }
 
 // lossBook returns the name of the lane's page for what a period lost after
-// its end. There is one page to five minutes, so that none outgrows 1 KB.
-func (l *lane) lossBook(period, mark string) string {
-	return period + "/x" + strconv.Itoa(l.number) + "." + strconv.Itoa(pageOf(mark, 5))
+// its end.
+func (l *lane) lossBook(period string) string {
+	return period + "/x" + strconv.Itoa(l.number)
 }
 
-// pageOf returns the page of a cell's mark, where there is one page to so many
-// minutes. A mark that is of no cell is on the first.
-func pageOf(mark string, minutes int) int {
-	if mark[0] == 'd' {
-		return 0
-	}
-	return int(mark[1]-'0') / minutes
+// repairBook returns the name of the lane's page for what an audit puts right:
+// a page apart, since that may be fewer leads than none.
+func (l *lane) repairBook(period string) string {
+	return period + "/r" + strconv.Itoa(l.number)
 }

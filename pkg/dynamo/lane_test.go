@@ -48,7 +48,7 @@ func (s *sim) after(d time.Duration, do func()) { heap.Push(&s.events, event{s.n
 // try makes one attempt at a create in this lane, and others until one holds.
 func (s *sim) try(process *lanes, l *lane, n int, done func()) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(s.now)
-	page := l.book(period(at), mark("c", cellOf(at)))
+	page := l.book(period(at), 1, cellMark("c", cellOf(at)))
 	mine := &attempt{}
 	for _, other := range s.underWay[page] {
 		mine.cancelled, other.cancelled = true, true

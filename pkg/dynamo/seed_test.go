@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"math/big"
 	"slices"
 	"sync"
 	"time"
@@ -48,15 +49,16 @@ func (t *Table) SeedBooks(ctx context.Context, tenant lead.Tenant, times iter.Se
 		var writer lane
 		var book item
 		for at := range times {
-			second := mark("c", cellOf(at))
-			name := writer.book(period(at), second)
+			m := cellMark("c", cellOf(at))
+			name := writer.book(period(at), 1, m)
 			if book == nil || stringOf(book[attrSK]) != name {
 				if book != nil && !yield(book) {
 					return
 				}
 				book = key(booksOf(tenant), name)
 			}
-			book[second] = number(intOf(book[second]) + 1)
+			add(book, attrLeads, number(1))
+			add(book, m.name, m.value(1))
 		}
 		yield(book)
 	})
@@ -111,4 +113,14 @@ func (t *Table) putAll(ctx context.Context, items iter.Seq[item]) error {
 	close(batches)
 	work.Wait()
 	return context.Cause(ctx)
+}
+
+// add does what ADD does to an attribute.
+func add(it item, name string, value types.AttributeValue) {
+	var sum, n big.Int
+	if was, ok := it[name].(*types.AttributeValueMemberN); ok {
+		sum.SetString(was.Value, 10)
+	}
+	n.SetString(value.(*types.AttributeValueMemberN).Value, 10)
+	it[name] = &types.AttributeValueMemberN{Value: sum.Add(&sum, &n).String()}
 }

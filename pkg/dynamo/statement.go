@@ -2,10 +2,12 @@ package dynamo
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"overplane.dev/leads/pkg/lead"
 )
@@ -27,16 +29,18 @@ func balanceLine(tenant lead.Tenant, through string, total int64) item {
 	return line
 }
 
-// window is how many settled periods are read along with the newest, so that
-// the balance need not be brought forward in each of them.
+// window is how many settled periods are read along with the newest by a process
+// that does not know how far the balance reaches, so that the balance need not be
+// brought forward in each of them.
 //
-// A process that knows how far the balance reaches reads on from there, also
-// where that is up to a day ago, and brings it forward when that takes too much
-// reading, or after half a day.
+// A process that knows it reads on from there, also where that is up to a day
+// ago. It brings the balance forward after half a day, or where what it reads is
+// about to need a second unit, of 4 KB, and a good part of that is settled.
 const (
 	window      = 3
 	longWindow  = 24 * 6
-	settledSize = 3000 // bytes; with the newest books that makes a unit
+	largeSize   = 3000 // bytes
+	settledSize = 500  // bytes of these
 )
 
 // reached remembers how far the balances of tenants reached when this process
@@ -62,11 +66,10 @@ func (r *reached) set(tenant lead.Tenant, through string) {
 func (r *reached) since(tenant lead.Tenant, settled string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	usual, through := earlier(settled, window-1), r.through[tenant]
-	if through < earlier(settled, longWindow) {
-		return usual
+	if through := r.through[tenant]; through >= earlier(settled, longWindow) {
+		return earlier(through, -1)
 	}
-	return min(usual, earlier(through, -1))
+	return earlier(settled, window-1)
 }
 
 // statement is what the newest books of a tenant say.
@@ -119,7 +122,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	save := func(through string) {
 		t.save(ctx, through, balanceLine(tenant, through, balance.total))
 	}
-	reached, size := balance.through, 0
+	reached, size, settledBytes := balance.through, 0, 0
 	stale := balance.through < earlier(settled, longWindow/2)
 	if balance.through < earlier(s.since, 1) {
 		err := t.eachPeriod(ctx, tenant, balance.through, s.since, func(books []item) {
@@ -136,16 +139,17 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	s.total = balance.total
 	for _, book := range s.books {
 		s.enter(book)
+		bytes := sizeOf(book)
+		size += bytes
 		if p := periodOf(book); p > balance.through {
 			s.total += change(book)
 			if p <= settled {
 				balance.total += change(book)
-				size += sizeOf(book)
+				settledBytes += bytes
 			}
 		}
 	}
-	// The usual periods are read in any case.
-	stale = stale || size > settledSize && s.since < earlier(settled, window-1)
+	stale = stale || size > largeSize && settledBytes > settledSize
 	if s.saved = stale; stale {
 		save(settled)
 		reached = settled
@@ -156,35 +160,44 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 
 // enter enters a book into what is known of cells.
 func (s *statement) enter(book item) {
-	for name, value := range book {
-		switch n := intOf(value); name[0] {
+	eachMark(book, func(letter byte, span string, n int64) {
+		switch letter {
 		case 'c':
-			s.cells[marked(periodOf(book), name)] += n
+			s.cells[span] += n
 		case 'x':
-			s.cells[marked(periodOf(book), name)] -= n
+			s.cells[span] -= n
 		case 'd':
 			if periodOf(book) > s.settled {
-				s.lost[name[1:]] = true
+				s.lost[span] = true
 			}
 		}
-	}
+	})
 }
 
 // change returns by how much a book changes the total.
-func change(book item) (n int64) {
-	for name, value := range book {
-		switch name[0] {
+func change(book item) (total int64) {
+	eachMark(book, func(letter byte, _ string, n int64) {
+		switch letter {
 		case 'c':
-			n += intOf(value)
+			total += n
 		case 'd':
-			n -= intOf(value)
+			total -= n
 		}
-	}
-	return n
+	})
+	return total
 }
 
-// sizeOf returns about how many bytes a book has.
-func sizeOf(book item) int { return 50 + 7*len(book) }
+// sizeOf returns how many bytes a book has, see
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
+func sizeOf(book item) (size int) {
+	for name, value := range book {
+		size += len(name) + len(stringOf(value))
+		if n, ok := value.(*types.AttributeValueMemberN); ok {
+			size += len(strings.Trim(n.Value, "0"))/2 + 2
+		}
+	}
+	return size
+}
 
 // eachBook reads the items of a tenant's books between two names, in order,
 // strongly consistent.

@@ -25,8 +25,8 @@ const (
 //
 // An attempt whose outcome is unknown is sent again just as it was, so that
 // DynamoDB makes one of both by their token (it knows a token for ten minutes).
-// Only while all that was sent met a definite no is the token, and where the
-// books met the lane, another. So the attempts are made here and not by the
+// Only while all that was sent met a definite no is the token, and where a book
+// was met or full the lane, another. So the attempts are made here and not by the
 // SDK, which does not say what became of those that it repeats.
 func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem, in func(*lane)) error {
 	ctx, cancel := patient(ctx)
@@ -47,7 +47,7 @@ func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem, 
 		var cancelled *types.TransactionCanceledException
 		isCancelled := errors.As(err, &cancelled)
 		switch {
-		case isCancelled && slices.ContainsFunc(cancelled.CancellationReasons, isRefused):
+		case isCancelled && refusedLead(writes, err):
 			return err
 		case !retryer.IsErrorRetryable(err):
 			return fault(err)
@@ -55,7 +55,7 @@ func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem, 
 			unknown = true
 		case !unknown:
 			for i := range writes {
-				if isBook(writes[i]) && has(reason(err, i), conflict) {
+				if isBook(writes[i]) && has(reason(err, i), conflict, refused) {
 					t.lanes.redraw(l)
 					break
 				}
@@ -84,14 +84,23 @@ func has(r types.CancellationReason, codes ...string) bool {
 	return slices.Contains(codes, aws.ToString(r.Code))
 }
 
-func isRefused(r types.CancellationReason) bool { return has(r, refused) }
+// refusedLead reports whether a write was refused that is not one of the books.
+func refusedLead(writes []types.TransactWriteItem, err error) bool {
+	for i := range writes {
+		if !isBook(writes[i]) && has(reason(err, i), refused) {
+			return true
+		}
+	}
+	return false
+}
 
 func isThrottled(r types.CancellationReason) bool {
 	return has(r, "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
 }
 
 // isLasting reports whether a reason does not pass. A write that was cancelled
-// for another's sake has the code None.
+// for another's sake has the code None. A book that is full refuses one; the
+// next does not.
 func isLasting(r types.CancellationReason) bool {
-	return !has(r, "", "None", conflict) && !isThrottled(r)
+	return !has(r, "", "None", conflict, refused) && !isThrottled(r)
 }
