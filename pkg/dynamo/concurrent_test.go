@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,8 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
+var limit = regexp.MustCompile(`"Limit":[0-9]+,`)
+
 // torn makes queries of the table answer three items at a time, so that writes
 // come in between. In AWS a query reads its items one after another, and sees of
 // a transaction that runs at the same time one item and not another.
@@ -26,6 +29,7 @@ func torn(operation string, r *http.Request, send http.RoundTripper) (*http.Resp
 		return nil, err
 	}
 	if operation == "Query" && !bytes.Contains(ask, []byte("IndexName")) {
+		ask = limit.ReplaceAll(ask, nil)
 		ask = append([]byte(`{"Limit":3,`), ask[1:]...)
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(ask)), int64(len(ask))

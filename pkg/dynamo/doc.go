@@ -92,14 +92,14 @@
 // alone: 3 requests, 21.5 units.
 //
 // Some lists pay for what others left behind. A process knows how far the
-// balance reached when it last read it, and reads on from there. It moves the
-// balance after half a day, or when the books since come near the 4 KB of a unit:
-// one request and one unit of writing. The first list of a process, when nobody
-// has listed for half an hour, reads the books since the balance and moves it:
-// two requests more, a unit of writing, and one of reading for each 4 KB. An
-// offset that needs the calendar may read the books since the calendar, and moves
-// it when they are more than 24: two requests, and a unit of writing for each
-// 1 KB, nine for five years. No list moves both.
+// balance reached when it last read it, and reads on from there; its first list
+// reads the newest forty books, and those before where there are more since the
+// balance: one request more. A list moves the balance after half a day, when
+// there are more than twelve books since, or when they come near the 4 KB of a
+// unit: one request more and one unit of writing. An offset that needs the
+// calendar may read the books since the calendar, and moves it when they are more
+// than 24: two requests, and a unit of writing for each 1 KB, nine for five
+// years. No list moves both.
 //
 // What is not settled must be read in any case, the last ten to twenty minutes.
 // That fits into a unit of 4 KB while two writers create in every cell all the

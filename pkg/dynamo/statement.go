@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,18 +30,17 @@ func balanceLine(tenant lead.Tenant, through string, total int64) item {
 	return line
 }
 
-// window is how many settled periods are read along with the newest by a process
-// that does not know how far the balance reaches, so that the balance need not be
-// brought forward in each of them.
+// A process that knows how far the balance reaches reads the books since, also
+// where that is up to a day ago. One that does not reads the newest books and
+// hopes to find among them all that the balance does not have.
 //
-// A process that knows it reads on from there, also where that is up to a day
-// ago. It brings the balance forward after half a day, or where what it reads is
-// about to need a second unit, of 4 KB, and a good part of that is settled.
+// So the balance is brought forward when there are many books since, or when
+// reading them is about to need a second unit, of 4 KB; and after half a day.
 const (
-	window      = 3
-	longWindow  = 24 * 6
-	largeSize   = 3000 // bytes
-	settledSize = 500  // bytes of these
+	newestBooks = 40
+	manyBooks   = 12
+	largeBooks  = 3000 // bytes
+	day         = 24 * 6
 )
 
 // reached remembers how far the balances of tenants reached when this process
@@ -61,23 +61,24 @@ func (r *reached) set(tenant lead.Tenant, through string) {
 	r.through[tenant] = through
 }
 
-// since returns the first period to read when settled is the last that is
-// settled.
+// since returns the first period that a balance may not have, or "" where this
+// process does not know or it is long ago.
 func (r *reached) since(tenant lead.Tenant, settled string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if through := r.through[tenant]; through >= earlier(settled, longWindow) {
+	if through := r.through[tenant]; through >= earlier(settled, day) {
 		return earlier(through, -1)
 	}
-	return earlier(settled, window-1)
+	return ""
 }
 
 // statement is what the newest books of a tenant say.
 type statement struct {
 	total   int64  // leads there are
 	settled string // the last period that is settled
-	since   string
 	books   []item // all, from the period since on
+	since   string
+	older   bool // there may be books before
 
 	// cells counts the leads there are by the cell of their creation, from
 	// the period since on.
@@ -101,11 +102,10 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	settled := lastSettled(t.Now())
 	s := &statement{
 		settled: settled,
-		since:   t.reached.since(tenant, settled),
 		cells:   map[string]int64{},
 		lost:    map[string]bool{},
 	}
-	err := t.eachBook(ctx, tenant, s.since, "~~", func(it item) { s.books = append(s.books, it) })
+	line, err := t.newest(ctx, tenant, s)
 	if err != nil {
 		return nil, err
 	}
@@ -113,18 +113,15 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		through string
 		total   int64
 	}
-	if last := len(s.books) - 1; last >= 0 && stringOf(s.books[last][attrSK]) == balanceName {
-		if line := s.books[last]; t.believes(line) {
-			balance.through, balance.total = stringOf(line[attrThrough]), intOf(line[attrTotal])
-		}
-		s.books = s.books[:last]
+	if line != nil && t.believes(line) {
+		balance.through, balance.total = stringOf(line[attrThrough]), intOf(line[attrTotal])
 	}
 	save := func(through string) {
 		t.save(ctx, through, balanceLine(tenant, through, balance.total))
 	}
-	reached, size, settledBytes := balance.through, 0, 0
-	stale := balance.through < earlier(settled, longWindow/2)
-	if balance.through < earlier(s.since, 1) {
+	reached, size, settledSize, many := balance.through, 0, 0, 0
+	stale := balance.through < earlier(settled, day/2)
+	if s.older && balance.through < earlier(s.since, 1) {
 		err := t.eachPeriod(ctx, tenant, balance.through, s.since, func(books []item) {
 			for _, book := range books {
 				balance.total += change(book)
@@ -139,23 +136,69 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	s.total = balance.total
 	for _, book := range s.books {
 		s.enter(book)
-		bytes := sizeOf(book)
-		size += bytes
-		if p := periodOf(book); p > balance.through {
-			s.total += change(book)
-			if p <= settled {
-				balance.total += change(book)
-				settledBytes += bytes
-			}
+		p := periodOf(book)
+		if p <= balance.through {
+			continue
+		}
+		s.total += change(book)
+		many++
+		size += sizeOf(book)
+		if p <= settled {
+			balance.total += change(book)
+			settledSize += sizeOf(book)
 		}
 	}
-	stale = stale || size > largeSize && settledBytes > settledSize
+	stale = stale || (many > manyBooks || size > largeBooks) && 3*settledSize > size
 	if s.saved = stale; stale {
 		save(settled)
 		reached = settled
 	}
 	t.reached.set(tenant, reached)
 	return s, nil
+}
+
+// newest reads the newest books of a statement, and the balance where there is
+// one.
+func (t *Table) newest(ctx context.Context, tenant lead.Tenant, s *statement) (balance item, err error) {
+	enter := func(it item) {
+		if stringOf(it[attrSK]) == balanceName {
+			balance = it
+		} else {
+			s.books = append(s.books, it)
+		}
+	}
+	if s.since = t.reached.since(tenant, s.settled); s.since != "" {
+		s.older = true
+		err = t.eachBook(ctx, tenant, s.since, "~~", enter)
+		return balance, err
+	}
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("pk = :books"),
+		ExpressionAttributeValues: item{":books": text(booksOf(tenant))},
+		ConsistentRead:            aws.Bool(true),
+		ScanIndexForward:          aws.Bool(false),
+		Limit:                     aws.Int32(newestBooks),
+	})
+	if err != nil {
+		return nil, fault(err)
+	}
+	for _, it := range out.Items {
+		enter(it)
+	}
+	s.since = earlier(s.settled, -1)
+	if n := len(s.books); n > 0 {
+		s.since = periodOf(s.books[n-1])
+	}
+	if s.older = out.LastEvaluatedKey != nil; s.older {
+		// The oldest period may not be whole.
+		some := s.since
+		s.books = slices.DeleteFunc(s.books, func(book item) bool { return periodOf(book) == some })
+		s.since = earlier(some, -1)
+	}
+	return balance, nil
 }
 
 // enter enters a book into what is known of cells.
