@@ -91,6 +91,35 @@ func TestListsAreExact(t *testing.T) {
 	})
 }
 
+// TestTotalIsExactAfterABurst has more writers at once than a process reads books
+// of when it lists first, and new processes list, then and when all is settled.
+func TestTotalIsExactAfterABurst(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	now := time.Date(2026, 3, 1, 12, 5, 0, 0, time.UTC)
+	process := func() *dynamo.Table {
+		table := dynamo.New(client, dynamotest.TableName)
+		table.Now = func() time.Time { return now }
+		return table
+	}
+	writer, total := process(), 0
+	for _, pass := range []time.Duration{0, time.Second, 8 * time.Minute, 21 * time.Minute, time.Hour} {
+		now = now.Add(pass)
+		writer.CreateTogether(t, acme, 60)
+		total += 60
+		once := process()
+		for i, lister := range []*dynamo.Table{once, once, process(), writer} {
+			cost{6, 26, 1}.expect(t, meter, fmt.Sprintf("after %v, list %d", pass, i), page(t, lister, acme, 0, 20, int64(total)))
+		}
+		for _, offset := range []int64{0, 59, 60, int64(total - 20)} {
+			once.SetNear(-1)
+			leads := min(20, total-int(offset))
+			if err := page(t, once, acme, offset, leads, int64(total))(); err != nil {
+				t.Errorf("after %v, offset %d: %v", pass, offset, err)
+			}
+		}
+	}
+}
+
 // TestWrongClockSpoilsNoTotal makes a key, and lists, by a clock that is ahead.
 func TestWrongClockSpoilsNoTotal(t *testing.T) {
 	client, _ := dynamotest.Start(t)

@@ -67,7 +67,7 @@ func (r *reached) since(tenant lead.Tenant, settled string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if through := r.through[tenant]; through >= earlier(settled, day) {
-		return earlier(through, -1)
+		return earlier(min(through, settled), -1)
 	}
 	return ""
 }
@@ -77,8 +77,8 @@ type statement struct {
 	total   int64  // leads there are
 	settled string // the last period that is settled
 	books   []item // all, from the period since on
-	since   string
-	older   bool // there may be books before
+	since   string // at the latest the first that is not settled
+	older   bool   // there may be books before
 
 	// cells counts the leads there are by the cell of their creation, from
 	// the period since on.
@@ -157,8 +157,8 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	return s, nil
 }
 
-// newest reads the newest books of a statement, and the balance where there is
-// one.
+// newest reads the newest books of a statement, all that are not settled among
+// them, and the balance where there is one.
 func (t *Table) newest(ctx context.Context, tenant lead.Tenant, s *statement) (balance item, err error) {
 	enter := func(it item) {
 		if stringOf(it[attrSK]) == balanceName {
@@ -167,38 +167,31 @@ func (t *Table) newest(ctx context.Context, tenant lead.Tenant, s *statement) (b
 			s.books = append(s.books, it)
 		}
 	}
-	if s.since = t.reached.since(tenant, s.settled); s.since != "" {
-		s.older = true
-		err = t.eachBook(ctx, tenant, s.since, "~~", enter)
-		return balance, err
+	if s.since = t.reached.since(tenant, s.settled); s.since == "" {
+		s.since = earlier(s.settled, -1)
+		more, err := t.lastBooks(ctx, tenant, newestBooks, enter)
+		if err != nil {
+			return nil, err
+		}
+		oldest := s.since
+		if n := len(s.books); n > 0 {
+			oldest = periodOf(s.books[n-1])
+		}
+		switch {
+		case !more:
+			s.since = min(s.since, oldest)
+			return balance, nil
+		case oldest < s.since: // and it may not be whole
+			s.since = earlier(oldest, -1)
+			s.books = slices.DeleteFunc(s.books, func(book item) bool { return periodOf(book) == oldest })
+			s.older = true
+			return balance, nil
+		}
+		s.books = nil
 	}
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	out, err := t.client.Query(ctx, &dynamodb.QueryInput{
-		TableName:                 &t.name,
-		KeyConditionExpression:    aws.String("pk = :books"),
-		ExpressionAttributeValues: item{":books": text(booksOf(tenant))},
-		ConsistentRead:            aws.Bool(true),
-		ScanIndexForward:          aws.Bool(false),
-		Limit:                     aws.Int32(newestBooks),
-	})
-	if err != nil {
-		return nil, fault(err)
-	}
-	for _, it := range out.Items {
-		enter(it)
-	}
-	s.since = earlier(s.settled, -1)
-	if n := len(s.books); n > 0 {
-		s.since = periodOf(s.books[n-1])
-	}
-	if s.older = out.LastEvaluatedKey != nil; s.older {
-		// The oldest period may not be whole.
-		some := s.since
-		s.books = slices.DeleteFunc(s.books, func(book item) bool { return periodOf(book) == some })
-		s.since = earlier(some, -1)
-	}
-	return balance, nil
+	s.older = true
+	err = t.eachBook(ctx, tenant, s.since, "~~", enter)
+	return balance, err
 }
 
 // enter enters a book into what is known of cells.
@@ -240,6 +233,28 @@ func sizeOf(book item) (size int) {
 		}
 	}
 	return size
+}
+
+// lastBooks reads so many of the last items of a tenant's books, the last first,
+// strongly consistent, and reports whether there are more.
+func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, limit int32, enter func(item)) (more bool, err error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	page, err := t.client.Query(ctx, &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("pk = :books"),
+		ExpressionAttributeValues: item{":books": text(booksOf(tenant))},
+		ConsistentRead:            aws.Bool(true),
+		ScanIndexForward:          aws.Bool(false),
+		Limit:                     &limit,
+	})
+	if err != nil {
+		return false, fault(err)
+	}
+	for _, it := range page.Items {
+		enter(it)
+	}
+	return page.LastEvaluatedKey != nil, nil
 }
 
 // eachBook reads the items of a tenant's books between two names, in order,
