@@ -226,7 +226,9 @@ func TestListCostInSteadyWriting(t *testing.T) {
 			}
 			leads, moved := int64(0), 0
 			for cell := range test.minutes * 30 {
-				table.CreateTogether(t, acme, test.writers)
+				if _, err := table.CreateTogether(t.Context(), acme, test.writers); err != nil {
+					t.Fatal(err)
+				}
 				leads += int64(test.writers)
 				*now = now.Add(2 * time.Second)
 				if cell%30 == 29 {

@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,19 +28,22 @@ func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, name, attribute 
 	return err
 }
 
-// CreateTogether creates so many leads as writers that are all under way at the
-// same time.
-func (t *Table) CreateTogether(tb testing.TB, tenant lead.Tenant, writers int) {
+// CreateTogether creates leads as so many writers do that are all under way at
+// the same time, and returns them in order.
+func (t *Table) CreateTogether(ctx context.Context, tenant lead.Tenant, writers int) (made []lead.ID, err error) {
 	var lanes []*lane
 	for range writers {
 		lanes = append(lanes, t.lanes.take())
 	}
 	for _, l := range lanes { // each create takes the lane that was given last
 		t.lanes.give(l)
-		if _, _, err := t.Create(tb.Context(), tenant, lead.Defaults(), lead.Once{}); err != nil {
-			tb.Fatal(err)
+		l, _, err := t.Create(ctx, tenant, lead.Defaults(), lead.Once{})
+		if err != nil {
+			return nil, err
 		}
+		made = append(made, l.ID)
 	}
+	return made, nil
 }
 
 // Lose deletes the books of a tenant whose names begin so.
