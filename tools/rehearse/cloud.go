@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"overplane.dev/leads/tools/internal/await"
 	"overplane.dev/leads/tools/internal/python"
 )
 
@@ -61,32 +60,11 @@ func startCloud(ctx context.Context) (address string, stop func(), err error) {
 			<-ended
 		}
 	}
-	if err := waitFor(ctx, address+"/_ministack/health", ended); err != nil {
+	if err := await.Answer(ctx, "the emulator", address+"/_ministack/health", time.Minute, ended); err != nil {
 		stop()
 		return "", nil, fmt.Errorf("%w: see %s", err, log.Name())
 	}
 	return address, stop, nil
-}
-
-func waitFor(ctx context.Context, url string, ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the emulator did not answer in time"))
-	defer cancel()
-	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if res, err := http.DefaultClient.Do(r); err == nil {
-			return res.Body.Close()
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ended:
-			return errors.New("the emulator ended")
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 func freePort() (string, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"overplane.dev/leads/tools/internal/await"
 	"overplane.dev/leads/tools/internal/python"
 )
 
@@ -119,7 +119,7 @@ func (s *samCLI) serveOnce(ctx context.Context, addr, endpoint string, then func
 	}()
 	defer func() { err = errors.Join(err, end(cmd, ended)) }()
 
-	if err := waitFor(ctx, addr, ended); err != nil {
+	if err := await.Answer(ctx, "sam local", "http://"+addr+"/", startTime, ended); err != nil {
 		said := string(tail(log))
 		if strings.Contains(said, "port is already allocated") {
 			err = errPortTaken
@@ -139,28 +139,6 @@ func variablesFile() (string, error) {
 	defer file.Close()
 	_, err = fmt.Fprintf(file, `{"Parameters":{"LEADS_TABLE":%q}}`, tableName)
 	return file.Name(), err
-}
-
-// waitFor waits until the API answers, with whatever status.
-func waitFor(ctx context.Context, addr string, ended <-chan struct{}) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTime, errors.New("sam local did not answer in time"))
-	defer cancel()
-	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/", nil)
-		if err != nil {
-			return err
-		}
-		if res, err := http.DefaultClient.Do(r); err == nil {
-			return res.Body.Close()
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ended:
-			return errors.New("sam local ended")
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // end ends sam local and what it may have left.
