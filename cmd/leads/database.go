@@ -101,8 +101,10 @@ func (db database) explain(err error) error {
 	var absent *types.ResourceNotFoundException
 	var refused smithy.APIError
 	switch {
-	case err == nil || errors.Is(err, context.Canceled):
-		return err
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("interrupted (%w)", context.Canceled)
 	case errors.As(err, &absent):
 		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of yours", db.place)
 	case errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 
 	"overplane.dev/leads/pkg/lead"
@@ -18,6 +19,8 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	data := dataFlag(flags, keysData)
 
 	return func(ctx context.Context, args []string) error {
+		ctx, stop := signal.NotifyContext(ctx, endings()...)
+		defer stop()
 		name, format, err := fileOf(tenant, args)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	data := dataFlag(flags, keysData)
 
 	return func(ctx context.Context, args []string) error {
+		ctx, stop := signal.NotifyContext(ctx, endings()...)
+		defer stop()
 		name, format, err := fileOf(tenant, args)
 		if err != nil {
 			return err
@@ -120,23 +123,23 @@ type importRow struct {
 }
 
 func (i *importer) run(ctx context.Context, reader *rows.Reader) error {
-	ctx, cancel := context.WithCancel(ctx)
+	working, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work := make(chan []importRow)
 	var workers sync.WaitGroup
 	for range importers {
 		workers.Go(func() {
 			for some := range work {
-				if !i.create(ctx, some) {
+				if !i.create(working, some) {
 					cancel()
 				}
 			}
 		})
 	}
-	err := i.read(ctx, reader, work)
+	err := i.read(working, reader, work)
 	close(work)
 	workers.Wait()
-	return errors.Join(err, i.err)
+	return errors.Join(err, i.err, ctx.Err())
 }
 
 // read hands the rows of the file to the workers, until one of them fails.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,11 @@ var importing = lead.Tenant{Account: "acme", Mode: lead.Test}
 // runImport imports rows and returns what became of them.
 func runImport(t *testing.T, table *dynamo.Table, file string) *importer {
 	t.Helper()
+	return runImportUntil(t, t.Context(), table, file)
+}
+
+func runImportUntil(t *testing.T, ctx context.Context, table *dynamo.Table, file string) *importer {
+	t.Helper()
 	reader, err := rows.NewReader(strings.NewReader(file), rows.NDJSON, rows.Position{})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func runImport(t *testing.T, table *dynamo.Table, file string) *importer {
 		db: database{Table: table}, tenant: importing, name: "leads.ndjson", seen: map[uint64]uint32{},
 		rejects: &rejects{name: filepath.Join(t.TempDir(), "rejected")}, bar: &progress{},
 	}
-	i.err = i.run(t.Context(), reader)
+	i.err = i.run(ctx, reader)
 	return i
 }
 
@@ -107,5 +113,39 @@ func TestImportSaysWhenTheDatabaseFails(t *testing.T) {
 	}
 	if i := runImport(t, table, "{}\n"); i.err == nil || i.made != 0 || errors.Is(i.err, lead.ErrKeyReused) {
 		t.Errorf("%d made, %v", i.made, i.err)
+	}
+}
+
+// TestInterruption ends an import and an export in their midst, as Ctrl-C does.
+func TestInterruption(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	file := strings.Repeat("{}\n", 2000)
+	interrupted := func() (ctx context.Context) {
+		ctx, end := context.WithCancel(t.Context())
+		left := 2
+		var mu sync.Mutex
+		meter.Fault = func(_ string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left < 0 {
+				end()
+			}
+			return send.RoundTrip(r)
+		}
+		return ctx
+	}
+
+	i := runImportUntil(t, interrupted(), table, file)
+	if err := i.db.explain(i.err); err == nil || !strings.HasPrefix(err.Error(), "interrupted") || i.made == 0 || i.made == 2000 {
+		t.Errorf("%d made, error %v", i.made, err)
+	}
+	meter.Fault = nil
+	if i := runImport(t, table, file); i.err != nil || i.made == 0 || i.replayed == 0 || i.made+i.replayed != 2000 {
+		t.Errorf("run again: %d made, %d replayed, error %v", i.made, i.replayed, i.err)
+	}
+
+	n, err := export(interrupted(), database{Table: table}, importing, io.Discard, rows.NDJSON)
+	if err == nil || !strings.HasPrefix(err.Error(), "interrupted") {
+		t.Errorf("%d exported, error %v", n, err)
 	}
 }
