@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -102,14 +101,9 @@ func openTable(endpoint string, seen *observed) *dynamo.Table {
 	return dynamo.New(client, "leads")
 }
 
-// A privilege is an action, or a resource on which a function acts: of
-// permission to do A on X and B on Y, one statement makes both on both.
-type privilege string
-
-const (
-	onTable privilege = "the table"
-	onIndex privilege = "the index created_at"
-)
+// A privilege is an action on a resource, which goes by its name in
+// template.yaml.
+type privilege struct{ action, resource string }
 
 // observed is a function whose requests to the database are seen.
 type observed struct {
@@ -154,47 +148,92 @@ func privilegesOf(operation string, body []byte) ([]privilege, error) {
 	if err := json.Unmarshal(body, &input); err != nil {
 		return nil, err
 	}
-	resource := onTable
-	switch input.IndexName {
-	case "":
-	case "created_at":
-		resource = onIndex
-	default:
-		return nil, fmt.Errorf("an index of the name %s is not known here", input.IndexName)
+	resource := "Table"
+	if input.IndexName != "" {
+		resource += "/index/" + input.IndexName
 	}
 	if operation != "TransactWriteItems" {
-		return []privilege{privilege("dynamodb:" + operation), resource}, nil
+		return []privilege{{"dynamodb:" + operation, resource}}, nil
 	}
-	used := []privilege{resource}
+	var used []privilege
 	for _, part := range input.TransactItems {
 		for kind := range part { // Put, Update, Delete, ConditionCheck
-			used = append(used, privilege("dynamodb:"+kind+"Item"))
+			used = append(used, privilege{"dynamodb:" + kind + "Item", resource})
 		}
 	}
 	return used, nil
 }
 
-// allowances returns what the one statement of each function in template.yaml
-// allows.
+// template is of template.yaml what privileges are about.
+type template struct {
+	Resources map[string]struct {
+		Type       string     `yaml:"Type"`
+		Properties properties `yaml:"Properties"`
+	} `yaml:"Resources"`
+}
+
+// properties are those of any resource.
+type properties struct {
+	Policies []struct {
+		Statement []statement `yaml:"Statement"`
+	} `yaml:"Policies"`
+	Environment struct {
+		Variables map[string]yaml.Node `yaml:"Variables"`
+	} `yaml:"Environment"`
+
+	// What else a function's events, its event source mappings and its queues
+	// have, see privilege_events_test.go.
+	BucketName        string      `yaml:"BucketName"`
+	FunctionName      yaml.Node   `yaml:"FunctionName"`
+	EventSource       yaml.Node   `yaml:"EventSourceArn"`
+	DestinationConfig destination `yaml:"DestinationConfig"`
+	EventInvokeConfig struct {
+		DestinationConfig destination `yaml:"DestinationConfig"`
+	} `yaml:"EventInvokeConfig"`
+	Events map[string]struct {
+		Type       string `yaml:"Type"`
+		Properties struct {
+			Topic         yaml.Node `yaml:"Topic"`
+			RedrivePolicy struct {
+				Queue yaml.Node `yaml:"deadLetterTargetArn"`
+			} `yaml:"RedrivePolicy"`
+			DeadLetterConfig struct {
+				Queue yaml.Node `yaml:"Arn"`
+			} `yaml:"DeadLetterConfig"`
+		} `yaml:"Properties"`
+	} `yaml:"Events"`
+	Queues         []yaml.Node `yaml:"Queues"`
+	PolicyDocument struct {
+		Statement []statement `yaml:"Statement"`
+	} `yaml:"PolicyDocument"`
+}
+
+type statement struct {
+	Effect    string                          `yaml:"Effect"`
+	Principal map[string]string               `yaml:"Principal"`
+	Action    yaml.Node                       `yaml:"Action"`
+	Resource  yaml.Node                       `yaml:"Resource"`
+	Condition map[string]map[string]yaml.Node `yaml:"Condition"`
+}
+
+type destination struct {
+	OnFailure struct {
+		Queue yaml.Node `yaml:"Destination"`
+	} `yaml:"OnFailure"`
+}
+
+func readTemplate(t *testing.T) (all template) {
+	t.Helper()
+	read(t, "template.yaml", &all)
+	return all
+}
+
+// allowances returns what the statements of each function in template.yaml
+// allow.
 func allowances(t *testing.T) map[string][]privilege {
 	t.Helper()
-	var template struct {
-		Resources map[string]struct {
-			Type       string `yaml:"Type"`
-			Properties struct {
-				Policies []struct {
-					Statement []struct {
-						Effect   string    `yaml:"Effect"`
-						Action   yaml.Node `yaml:"Action"`
-						Resource yaml.Node `yaml:"Resource"`
-					} `yaml:"Statement"`
-				} `yaml:"Policies"`
-			} `yaml:"Properties"`
-		} `yaml:"Resources"`
-	}
-	read(t, "template.yaml", &template)
 	allowed := make(map[string][]privilege)
-	for name, resource := range template.Resources {
+	for name, resource := range readTemplate(t).Resources {
 		if resource.Type != "AWS::Serverless::Function" {
 			continue
 		}
@@ -205,22 +244,28 @@ func allowances(t *testing.T) map[string][]privilege {
 				if s.Effect != "Allow" {
 					t.Errorf("%s has a statement with the effect %s", name, s.Effect)
 				}
-				for _, action := range each(&s.Action) {
-					if strings.ContainsAny(action.Value, "*?") || action.Value == "dynamodb:Scan" {
-						t.Errorf("%s may %s", name, action.Value)
-					}
-					allowed[function] = append(allowed[function], privilege(action.Value))
-				}
-				for _, resource := range each(&s.Resource) {
-					if resource.Value == "*" {
-						t.Errorf("%s has a statement on everything", name)
-					}
-					allowed[function] = append(allowed[function], on(resource))
-				}
+				allowed[function] = append(allowed[function], s.privileges(t, name)...)
 			}
 		}
 	}
 	return allowed
+}
+
+// privileges returns each action that a statement allows, with each resource.
+func (s *statement) privileges(t *testing.T, whose string) (all []privilege) {
+	t.Helper()
+	for _, action := range each(&s.Action) {
+		if strings.ContainsAny(action.Value, "*?") || action.Value == "dynamodb:Scan" {
+			t.Errorf("%s may %s", whose, action.Value)
+		}
+		for _, resource := range each(&s.Resource) {
+			if resource.Value == "*" {
+				t.Errorf("%s has a statement on everything", whose)
+			}
+			all = append(all, privilege{action.Value, named(resource)})
+		}
+	}
+	return all
 }
 
 // each returns the members of a list, or the one that stands for a list.
@@ -231,14 +276,18 @@ func each(node *yaml.Node) []*yaml.Node {
 	return []*yaml.Node{node}
 }
 
-// on names a resource, in the words of this test where it knows it.
-func on(resource *yaml.Node) privilege {
-	switch text := resource.Tag + " " + resource.Value; text {
-	case "!GetAtt Table.Arn":
-		return onTable
-	case "!Sub ${Table.Arn}/index/created_at":
-		return onIndex
-	default:
-		return privilege(text)
+// named returns the name in template.yaml of what a node refers to: Queue of
+// !Ref Queue and !GetAtt Queue.Arn.
+func named(node *yaml.Node) string {
+	switch node.Tag {
+	case "!Ref", "!GetAtt":
+		return strings.TrimSuffix(node.Value, ".Arn")
+	case "!Sub":
+		return strings.NewReplacer("${Table.Arn}", "Table", "arn:${AWS::Partition}:s3:::"+bucketName, "ImportBucket").Replace(node.Value)
 	}
+	return node.Value
 }
+
+// bucketName is the name of the ImportBucket, which others know before it is
+// made.
+const bucketName = "${AWS::StackName}-imports-${AWS::AccountId}"
