@@ -73,6 +73,11 @@ func (r *record) values() (values lead.Values, err error) {
 		return values, errTooLarge
 	}
 	changes, err := lead.ParseChanges(r.body)
+	if err != nil {
+		if why := wrapping(r.body); why != "" {
+			err = &lead.SyntaxError{Message: why}
+		}
+	}
 	values = lead.Defaults()
 	values.Apply(changes)
 	return values, err

@@ -12,7 +12,7 @@ import (
 
 // expected says which events there are.
 const expected = "Send one of: a batch of SQS messages, SNS notifications or S3 ObjectCreated notifications " +
-	`({"Records":[...]}, all of one kind), an EventBridge event ({"id":...,"detail-type":...,"detail":{...}}), ` +
+	`({"Records":[...]}, all of one kind, or the list alone, as EventBridge Pipes sends it), an EventBridge event ({"id":...,"detail-type":...,"detail":{...}}), ` +
 	`or a call with many leads ({"leads":[...],"idempotency_key":...}).`
 
 func unexpected(format string, args ...any) error {
@@ -29,6 +29,9 @@ func decode(text []byte, into any, more ...json.Options) error {
 // parse tells the kind of a delivery by its envelope alone: what is in the
 // records has no say.
 func parse(payload []byte) (envelope, error) {
+	if list := jsontext.Value(payload); list.Kind() == '[' {
+		return parseRecords(list)
+	}
 	var members map[string]jsontext.Value
 	if err := decode(payload, &members); err != nil || members == nil {
 		return nil, unexpected("it is not a JSON object whose names occur once")
@@ -51,6 +54,12 @@ func parse(payload []byte) (envelope, error) {
 		if err := decode(payload, &e); err != nil || e.ID == "" {
 			return nil, unexpected("its id is not a string")
 		}
+		// "aws." is for AWS alone, see
+		// https://docs.aws.amazon.com/eventbridge/latest/ref/overview-event-structure.html.
+		// The detail of a schedule's event is {}, which would be a lead.
+		if strings.HasPrefix(e.Source, "aws.") {
+			return nil, unexpected("it is a service's own event, %.60q of %.60q, and no lead", e.Type, e.Source)
+		}
 		return &e, nil
 	}
 	return nil, unexpected("it has neither Records nor leads nor detail-type")
@@ -62,7 +71,7 @@ func parseRecords(list jsontext.Value) (envelope, error) {
 		Upper string `json:"EventSource"` // of SNS
 	}
 	if err := decode(list, &sources); err != nil || len(sources) == 0 {
-		return nil, unexpected("Records is not a list of records")
+		return nil, unexpected("it has no list of records")
 	}
 	for _, s := range sources {
 		if s != sources[0] {
@@ -71,7 +80,7 @@ func parseRecords(list jsontext.Value) (envelope, error) {
 	}
 	var e interface {
 		envelope
-		check() bool
+		check() error
 	}
 	switch source := sources[0].Lower + sources[0].Upper; source {
 	case "aws:sqs":
@@ -83,10 +92,38 @@ func parseRecords(list jsontext.Value) (envelope, error) {
 	default:
 		return nil, unexpected("its records are of the source %.40q", source)
 	}
-	if err := decode(list, e); err != nil || !e.check() {
-		return nil, unexpected("a record lacks what its source always says")
+	if err := decode(list, e); err != nil {
+		return nil, unexpected("a record is not as its source writes them")
 	}
-	return e, nil
+	return e, e.check()
+}
+
+// wrapping says of a body that is no lead in which envelope it still is, or
+// nothing. It has no say in what is taken: it mends the reason.
+func wrapping(body []byte) string {
+	var members map[string]jsontext.Value
+	if json.Unmarshal(body, &members) != nil {
+		return ""
+	}
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, ok := members[name]; !ok {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case has("Type", "TopicArn", "Message"):
+		return "The lead is still inside a notification of SNS: switch on raw message delivery for the subscription of the queue."
+	case has("detail-type", "detail"):
+		return "The lead is still inside an event of EventBridge: let the rule send $.detail alone, as its InputPath."
+	case has("Records"), has("Service", "Event", "Bucket"):
+		return "This is a notification, of S3 perhaps, and no lead: let the bucket call the function itself."
+	case has("requestPayload", "requestContext"):
+		return "This is an event that Lambda gave up, and no lead: call the function with its requestPayload."
+	}
+	return ""
 }
 
 // text returns the text that a JSON string stands for. One that holds half a

@@ -16,6 +16,8 @@ import (
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overview-event-structure.html.
 type event struct {
 	ID     string         `json:"id"`
+	Source string         `json:"source"`
+	Type   string         `json:"detail-type"`
 	Detail jsontext.Value `json:"detail"`
 }
 
@@ -43,13 +45,13 @@ type notifications []struct {
 
 func (notifications) kind() string { return "sns" }
 
-func (all notifications) check() bool {
+func (all notifications) check() error {
 	for _, n := range all {
 		if n.SNS.ID == "" || n.SNS.Message.Kind() != '"' {
-			return false
+			return unexpected("a notification has no MessageId or no text as its Message")
 		}
 	}
-	return true
+	return nil
 }
 
 func (all notifications) handle(d *delivery) ([]byte, error) {

@@ -34,7 +34,7 @@ func (f File) String() string { return "s3://" + f.Bucket + "/" + f.Key }
 // once returns the name of what stands in a line of the file.
 func (f File) once(line int) lead.Once {
 	version := f.Version
-	if version == "" {
+	if version == "" || version == "null" { // of a bucket that stopped keeping versions
 		version = f.ETag
 	}
 	// A key may hold any character; a bucket and a version hold no slash.
@@ -74,14 +74,17 @@ type notification struct {
 
 func (files) kind() string { return "s3" }
 
-func (all files) check() bool {
+func (all files) check() error {
 	for _, n := range all {
+		switch o := n.S3.Object; {
 		// s3:… in notifications that come by way of SNS or SQS.
-		if !strings.HasPrefix(strings.TrimPrefix(n.Name, "s3:"), "ObjectCreated:") || n.S3.Bucket.Name == "" || n.S3.Object.Key == "" || n.S3.Object.ETag == "" {
-			return false
+		case !strings.HasPrefix(strings.TrimPrefix(n.Name, "s3:"), "ObjectCreated:"):
+			return unexpected("its event %.60q is no ObjectCreated", n.Name)
+		case n.S3.Bucket.Name == "" || o.Key == "" || o.ETag == "":
+			return unexpected("a notification lacks the bucket's name, the key or the eTag")
 		}
 	}
-	return true
+	return nil
 }
 
 func (all files) handle(d *delivery) ([]byte, error) {
@@ -90,6 +93,9 @@ func (all files) handle(d *delivery) ([]byte, error) {
 		key, err := url.QueryUnescape(o.Key)
 		if err != nil {
 			return nil, unexpected("a key is not encoded as S3 encodes keys")
+		}
+		if strings.HasSuffix(key, "/") { // a folder, as the console makes one
+			continue
 		}
 		if err := d.walk(File{n.S3.Bucket.Name, key, o.Version, o.ETag}, rows.Position{}); err != nil {
 			return nil, err

@@ -28,13 +28,13 @@ type message struct {
 
 func (batch) kind() string { return "sqs" }
 
-func (b batch) check() bool {
+func (b batch) check() error {
 	for _, m := range b {
 		if m.ID == "" || m.Body.Kind() != '"' {
-			return false
+			return unexpected("a message has no messageId or no text as its body")
 		}
 	}
-	return true
+	return nil
 }
 
 // handle makes leads of all messages and reports those that are to be delivered
