@@ -1,0 +1,309 @@
+package ingest_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"overplane.dev/leads/pkg/awsenv/awstest"
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/ingest"
+)
+
+var rowsFlag = flag.Int("rows", 3000, "make leads of a file of `N` rows in TestLargeFile")
+
+// generated is a CSV file of any number of rows, made where it is read. Every
+// thousandth row, the last of its thousand, can be no lead.
+type generated struct{ rows, width int }
+
+const generatedHeader = "lead_name,disabled,city\n"
+
+func (g generated) row(i int) string {
+	disabled := "false"
+	if i%1000 == 999 {
+		disabled = "maybe"
+	}
+	return fmt.Sprintf("n%08d,%s,%s\n", i, disabled, strings.Repeat("x", g.width))
+}
+
+func (g generated) rowSize() int { return len(g.row(0)) }
+
+func (g generated) size() int64 { return int64(len(generatedHeader) + g.rows*g.rowSize()) }
+
+func (g generated) ReadAt(p []byte, offset int64) (n int, err error) {
+	for n < len(p) {
+		at := int(offset) + n
+		if at >= int(g.size()) {
+			return n, io.EOF
+		}
+		part := generatedHeader
+		if at -= len(generatedHeader); at >= 0 {
+			part = g.row(at / g.rowSize())[at%g.rowSize():]
+		} else {
+			part = part[len(part)+at:]
+		}
+		n += copy(p[n:], part)
+	}
+	return n, nil
+}
+
+// openLarge returns an ingester over the services and the file, and the event
+// of its upload.
+func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *awstest.Cloud, string) {
+	t.Helper()
+	cloud := awstest.Start(t)
+	for name, value := range map[string]string{
+		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": cloud.URL + "/in", "LEADS_DEAD_LETTERS_URL": cloud.URL + "/dead.fifo",
+	} {
+		t.Setenv(name, value)
+	}
+	in, err := ingest.Open(table, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud.Put(awstest.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
+	return in, cloud, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
+}
+
+// heap returns the bytes of the objects that are in use or not yet collected.
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// TestLargeFileIsNotHeld reads a file of 100 MB and holds the memory to a small
+// part of it, whatever the file's size: that of the function and that of the
+// services around it, which run in this process too.
+func TestLargeFileIsNotHeld(t *testing.T) {
+	const limit = 24 << 20
+	g := generated{rows: 200_000, width: 490}
+	table, _ := dynamotest.New(t)
+	in, cloud, event := openLarge(t, table, g)
+	var on []string // the messages that say where to read on
+	rows, most := 0, uint64(0)
+	cloud.Deliver = func(m awstest.Message) {
+		if m.Attributes["leads_content"] == "file" {
+			on = append(on, m.Body)
+		}
+		rows += strings.Count(m.Body, `{"line":`)
+		most = max(most, heap())
+	}
+	before := heap()
+	if _, err := in.Invoke(t.Context(), []byte(event)); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(on) > 0; on = on[1:] {
+		m := ingest.Message{Body: on[0], Attributes: map[string]string{"leads_content": "file"}}
+		if answer, err := in.Invoke(t.Context(), []byte(records(again("m", m)))); err != nil || strings.Contains(string(answer), "itemIdentifier") {
+			t.Fatalf("answer %s, error %v", answer, err)
+		}
+	}
+	t.Logf("%d MB in use at most", (most-before)>>20)
+	if rows != g.rows {
+		t.Errorf("%d rows are in the queue, want %d", rows, g.rows)
+	}
+	if g.size() < 4*limit {
+		t.Errorf("a file of %d bytes shows nothing", g.size())
+	}
+	if most > before+limit {
+		t.Errorf("%d MB were in use, want at most %d", (most-before)>>20, limit>>20)
+	}
+}
+
+// spool is the queue of large files, on disk: a million rows are no small thing
+// to hold.
+type spool struct {
+	mu    sync.Mutex
+	more  sync.Cond // there may be a message, or there will be none
+	file  *os.File
+	sent  int
+	read  *bufio.Reader
+	taken int
+	busy  int // batches that are taken and not done, which may send more
+}
+
+func openSpool(t *testing.T) *spool {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "queue")
+	w, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close(); r.Close() })
+	s := &spool{file: w, read: bufio.NewReader(r)}
+	s.more.L = &s.mu
+	return s
+}
+
+func (s *spool) send(m awstest.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, _ := json.Marshal(m)
+	s.file.Write(append(text, '\n'))
+	s.sent++
+	s.more.Broadcast()
+}
+
+// take returns up to ten messages as Lambda delivers them, or none when there
+// are none left and none can come.
+func (s *spool) take() (batch []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.taken == s.sent && s.busy > 0 {
+		s.more.Wait()
+	}
+	s.busy++
+	for len(batch) < 10 && s.taken < s.sent {
+		line, _ := s.read.ReadBytes('\n')
+		var m awstest.Message
+		json.Unmarshal(line, &m)
+		s.taken++
+		batch = append(batch, again(fmt.Sprint("q", s.taken), ingest.Message{Body: m.Body, Attributes: m.Attributes}))
+	}
+	return batch
+}
+
+// done says that a batch that was taken is done with.
+func (s *spool) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	s.more.Broadcast()
+}
+
+type crash struct{}
+
+// TestLargeFile makes leads of a file's rows, the whole way by S3 and SQS, with
+// functions that end in the midst of their work and answers that get lost, and
+// with rows that are in the queue twice: every row is there once. A million rows:
+//
+//	go test ./pkg/ingest -run TestLargeFile$ -rows 1000000 -timeout 1h -v
+func TestLargeFile(t *testing.T) {
+	g := generated{rows: *rowsFlag, width: 60}
+	client, meter := dynamotest.Start(t)
+	table := dynamo.New(client, dynamotest.TableName)
+	in, cloud, event := openLarge(t, table, g)
+	queue := openSpool(t)
+	cloud.Deliver = queue.send
+
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(11, 11))
+	draw := func(n int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.IntN(n)
+	}
+	crashes, most := 0, uint64(0)
+	// A function ends at one of fifty requests, before it is done or after.
+	meter.Fault = func(_ string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+		end, _ := r.Context().Value(crash{}).(context.CancelFunc)
+		dice := draw(50)
+		if end == nil || dice > 1 {
+			return send.RoundTrip(r)
+		}
+		if dice == 1 {
+			if resp, err := send.RoundTrip(r); err == nil {
+				resp.Body.Close()
+			}
+		}
+		end()
+		return nil, errors.New("connection reset")
+	}
+	// deliver delivers until the function answers, as Lambda does.
+	deliver := func(event string) string {
+		for attempt := 0; ; attempt++ {
+			ctx, end := context.WithCancel(t.Context())
+			if attempt < 3 {
+				ctx = context.WithValue(ctx, crash{}, end)
+			}
+			answer, err := in.Invoke(ctx, []byte(event))
+			crashed := ctx.Err() != nil
+			end()
+			mu.Lock()
+			most = max(most, heap())
+			if crashed || err != nil {
+				crashes++
+			}
+			mu.Unlock()
+			if !crashed && err == nil {
+				return string(answer)
+			}
+			if attempt > 5 {
+				t.Errorf("the delivery fails again and again: %v", err)
+				return ""
+			}
+		}
+	}
+
+	begun := time.Now()
+	// The upload's own function breaks off when some rows are in the queue.
+	left := 2
+	cloud.Fault = func(awstest.Call) bool { left--; return left == 0 }
+	deliver(event)
+	if crashes != 1 {
+		t.Errorf("the upload's function broke off %d times", crashes)
+	}
+	t.Logf("the first part of %d MB is in the queue after %.1f s: %d messages", g.size()>>20, time.Since(begun).Seconds(), queue.sent)
+
+	begun = time.Now()
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			defer queue.done() // of the batch with nothing in it
+			for batch := queue.take(); len(batch) > 0; batch = queue.take() {
+				if answer := deliver(records(batch...)); answer != `{"batchItemFailures":[]}` {
+					t.Errorf("answer %s", answer)
+				}
+				queue.done()
+			}
+		})
+	}
+	workers.Wait()
+	took := time.Since(begun)
+	t.Logf("%d rows are leads after %.0f s, %.0f a second; %d deliveries broke off; %d MB in use at most", g.rows, took.Seconds(), float64(g.rows)/took.Seconds(), crashes, most>>20)
+
+	meter.Fault = nil
+	seen := make([]bool, g.rows)
+	leads := 0
+	for l, err := range table.All(t.Context(), in.Tenant) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var i int
+		if _, err := fmt.Sscanf(fmt.Sprint(l.Values[0]), "n%d", &i); err != nil || seen[i] || i%1000 == 999 {
+			t.Fatalf("the lead %v is there twice, or should not be (%v)", l.Values[0], err)
+		}
+		seen[i] = true
+		leads++
+	}
+	bad := g.rows / 1000
+	if _, total, err := table.List(t.Context(), in.Tenant, 1, 0); err != nil || int(total) != g.rows-bad || leads != g.rows-bad {
+		t.Errorf("%d leads and a total of %d, want %d (%v)", leads, total, g.rows-bad, err)
+	}
+	if len(cloud.Messages) != bad || bad == 0 || !strings.Contains(cloud.Messages[0].Attributes["origin"], "large.csv line ") {
+		t.Errorf("%d dead letters, want %d", len(cloud.Messages), bad)
+	}
+	if crashes < 2 {
+		t.Errorf("%d deliveries broke off, too few for a test", crashes)
+	}
+}
