@@ -95,7 +95,7 @@ logs: ## Follow what the functions of a stage log (STAGE=dev or prod)
 teardown: ## Delete a stage from AWS, after asking (STAGE=dev or prod)
 	@STAGE=$(STAGE) SAM="$(samcli)" sh tools/teardown.sh
 
-demo-events: ## Send each kind of event through the functions' code and show what comes out
+demo-events: ## Send each kind of event through the stack and show what comes out (ARGS=-here: without)
 	@$(go)
 	@$(npm)
 	@go run ./tools/demo-events $(ARGS)

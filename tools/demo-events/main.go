@@ -2,14 +2,16 @@
 // comes out: leads, their changes, and two records that can never become leads,
 // with the reason. "make demo-events" calls it.
 //
-//	go run ./tools/demo-events [-outputs FILE]
+//	go run ./tools/demo-events [-here] [-outputs FILE]
 //
-// Without a flag it needs no account and no emulator: the code of the functions
-// runs in this process, over a database engine of its own, with queues and a bus
-// in memory. With one it plays the same through a deployed stack, whose outputs
-// are in FILE as "sam list stack-outputs --output json" prints them; the
-// environment says where AWS is (AWS_ENDPOINT_URL for an emulator). It fails
-// where something does not come out as it must, so it is a test too.
+// It goes through the stack of "make rehearse": the one that is there, or one
+// that it has deployed where the emulator is installed. Where it is not, or with
+// -here, the code of the functions runs in this process, over a database engine
+// of its own, with queues and a bus in memory. With -outputs it plays the same
+// through any deployed stack, whose outputs are in FILE as "sam list
+// stack-outputs --output json" prints them; the environment says where AWS is.
+// None of it needs an account but the last. It fails where something does not
+// come out as it must, so it is a test too.
 package main
 
 import (
@@ -18,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -25,13 +28,16 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/tools/internal/python"
+	"overplane.dev/leads/tools/internal/rehearsal"
 )
 
 // A stage is where events go and what comes out.
 type stage interface {
 	// Send sends an event. A kind is one of those below.
 	Send(ctx context.Context, kind, what string) (answer string, err error)
-	// Leads returns the names of all leads of the account that events are for.
+	// Leads returns the names of all leads of the account that events are for,
+	// the oldest first.
 	Leads(ctx context.Context) ([]string, error)
 	// Changes returns the events that the bus passed on so far, DeadLetters the
 	// records that were put aside.
@@ -78,27 +84,44 @@ var (
 var tenant = lead.Tenant{Account: "main", Mode: lead.Test} // the template's own defaults
 
 func main() {
+	here := flag.Bool("here", false, "let the functions' code run in this process")
 	outputs := flag.String("outputs", "", "play through the deployed stack whose outputs are in `FILE`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("it did not come out within two minutes"))
-	defer cancel()
-	if err := run(ctx, *outputs); err != nil {
+	if err := run(ctx, *here, *outputs); err != nil {
 		fmt.Fprintln(os.Stderr, "demo-events:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, outputs string) error {
-	var s stage
-	var stop func()
-	var err error
-	if outputs == "" {
-		s, stop, err = openHere(ctx)
-	} else {
-		s, stop, err = openStack(ctx, outputs)
+func run(ctx context.Context, here bool, outputs string) error {
+	if !here && outputs == "" {
+		endpoint, found := rehearsal.Find(ctx)
+		switch {
+		case found:
+			fmt.Printf("Through the stack of the rehearsal, on %s.\n\n", endpoint)
+			outputs = rehearsal.Outputs
+			for _, variable := range rehearsal.Environment(endpoint) {
+				name, value, _ := strings.Cut(variable, "=")
+				os.Setenv(name, value)
+			}
+		case python.SAM.Installed() && python.Ministack.Installed():
+			fmt.Println("Through a stack on an emulator of AWS, which takes a minute; ARGS=-here goes without.")
+			cmd := exec.Command("go", "run", "./tools/rehearse", "-events") // Ctrl-C reaches it too
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			return cmd.Run()
+		default:
+			fmt.Print("Through the functions' code in this process; \"make rehearse\" fetches an emulator of AWS.\n\n")
+		}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("it did not come out within two minutes"))
+	defer cancel()
+	open := openHere
+	if outputs != "" {
+		open = func(ctx context.Context) (stage, func(), error) { return openStack(ctx, outputs) }
+	}
+	s, stop, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,6 +130,10 @@ func run(ctx context.Context, outputs string) error {
 }
 
 func play(ctx context.Context, s stage) error {
+	before, err := s.Leads(ctx) // of an earlier time
+	if err != nil {
+		return err
+	}
 	for _, e := range script {
 		fmt.Printf("-> %s\n   %s\n", e.kind, strings.ReplaceAll(strings.TrimSpace(e.what), "\n", "\n   "))
 		answer, err := s.Send(ctx, e.kind, e.what)
@@ -123,6 +150,7 @@ func play(ctx context.Context, s stage) error {
 	if err := until(ctx, func() (bool, error) {
 		var err error
 		leads, err = s.Leads(ctx)
+		leads = leads[min(len(before), len(leads)):]
 		return len(leads) >= len(wantLeads), err
 	}); err != nil {
 		return fmt.Errorf("the leads are %q: %w", leads, err)

@@ -14,6 +14,7 @@ import (
 
 	"overplane.dev/leads/tools/internal/await"
 	"overplane.dev/leads/tools/internal/python"
+	"overplane.dev/leads/tools/internal/rehearsal"
 )
 
 // startCloud starts the emulator and returns its address. It keeps nothing.
@@ -60,7 +61,7 @@ func startCloud(ctx context.Context) (address string, stop func(), err error) {
 			<-ended
 		}
 	}
-	if err := await.Answer(ctx, "the emulator", address+"/_ministack/health", time.Minute, ended); err != nil {
+	if err := await.Answer(ctx, "the emulator", address+rehearsal.HealthPath, time.Minute, ended); err != nil {
 		stop()
 		return "", nil, fmt.Errorf("%w: see %s", err, log.Name())
 	}

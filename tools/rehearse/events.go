@@ -3,10 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"overplane.dev/leads/tools/internal/rehearsal"
 )
 
 // allowBatches lets the functions of the built template send several messages in
@@ -22,21 +23,8 @@ func allowBatches() error {
 }
 
 // playEvents sends every kind of event and checks what comes out.
-func (r *rehearsal) playEvents(ctx context.Context) error {
-	type output struct{ OutputKey, OutputValue string }
-	var outputs []output
-	for name, value := range r.outputs {
-		outputs = append(outputs, output{name, value})
-	}
-	text, err := json.Marshal(outputs)
-	if err != nil {
-		return err
-	}
-	name := filepath.Join(".aws-sam", "rehearsal-outputs.json")
-	if err := os.WriteFile(name, text, 0o644); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", "run", "./tools/demo-events", "-outputs", name)
+func (r *rehearsed) playEvents(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "run", "./tools/demo-events", "-outputs", rehearsal.Outputs)
 	cmd.Env = r.env
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()

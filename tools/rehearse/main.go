@@ -1,8 +1,10 @@
 // Command rehearse deploys the product on an emulator of AWS on this machine:
 // the real "sam deploy" with execution roles enforced, the first key as
 // docs/operations.md makes it, the contract's scripts against the deployed
-// stack, every kind of event with what comes of it, an update with the data kept, and "sam delete". It needs no account
-// and no Docker. "make rehearse" calls it.
+// stack, every kind of event with what comes of it, an update with the data
+// kept, and "sam delete". It needs no account and no Docker. "make rehearse"
+// calls it; with -events, "make demo-events" has it do just what the events
+// need.
 //
 // What the emulator (ministack) cannot take is left out here, aloud:
 //
@@ -21,6 +23,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +32,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,12 +42,10 @@ import (
 	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/tools/internal/python"
+	"overplane.dev/leads/tools/internal/rehearsal"
 )
 
-const (
-	stack  = "leads-rehearsal"
-	region = "eu-west-1"
-)
+const stack = "leads-rehearsal"
 
 // routesScript makes the routes that the emulator drops.
 //
@@ -51,17 +53,19 @@ const (
 var routesScript string
 
 func main() {
+	events := flag.Bool("events", false, "only deploy the stack and send every kind of event")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := rehearse(ctx); err != nil {
+	if err := rehearse(ctx, *events); err != nil {
 		fmt.Fprintln(os.Stderr, "rehearse:", err)
 		os.Exit(1)
 	}
 	fmt.Println("The rehearsal went well.")
 }
 
-// A rehearsal is the state of one.
-type rehearsal struct {
+// rehearsed is what a rehearsal has come to.
+type rehearsed struct {
 	sam   string   // folder of SAM CLI
 	env   []string // of every command: the emulator instead of AWS
 	cloud string   // the emulator's address
@@ -73,7 +77,7 @@ type rehearsal struct {
 	etag    string            // of that lead
 }
 
-func rehearse(ctx context.Context) error {
+func rehearse(ctx context.Context, eventsAlone bool) error {
 	sam, err := python.SAM.Dir(ctx, os.Stderr)
 	if err != nil {
 		return err
@@ -83,22 +87,24 @@ func rehearse(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	r := &rehearsal{sam: sam, cloud: cloud, env: append(environment(),
-		"AWS_ENDPOINT_URL="+cloud, "AWS_REGION="+region, "AWS_DEFAULT_REGION="+region,
-		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "SAM_CLI_TELEMETRY=0",
-	)}
+	defer rehearsal.Withdraw()
+	r := &rehearsed{sam: sam, cloud: cloud, env: slices.Concat(environment(), rehearsal.Environment(cloud), []string{"SAM_CLI_TELEMETRY=0"})}
 	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
+		name     string
+		do       func(context.Context) error
+		isEvents bool // needed for the events alone too
 	}{
-		{"Build the functions", r.build},
-		{"Deploy", r.firstDeployment},
-		{"Make the first key, and a lead with it", r.makeLead},
-		{"Play the contract's scripts", r.playScripts},
-		{"Send every kind of event", r.playEvents},
-		{"Update the stack", r.update},
-		{"Delete the stack", r.delete},
+		{"Build the functions", r.build, true},
+		{"Deploy", r.firstDeployment, true},
+		{"Make the first key, and a lead with it", r.makeLead, false},
+		{"Play the contract's scripts", r.playScripts, false},
+		{"Send every kind of event", r.playEvents, true},
+		{"Update the stack", r.update, false},
+		{"Delete the stack", r.delete, false},
 	} {
+		if eventsAlone && !step.isEvents {
+			continue
+		}
 		fmt.Printf("== %s\n", step.name)
 		if err := step.do(ctx); err != nil {
 			return err
@@ -107,17 +113,17 @@ func rehearse(ctx context.Context) error {
 	return nil
 }
 
-func (r *rehearsal) build(ctx context.Context) error {
+func (r *rehearsed) build(ctx context.Context) error {
 	if err := r.run(ctx, "sam", "build", "--parameter-overrides", "Architecture="+architecture()); err != nil {
 		return err
 	}
 	return allowBatches()
 }
 
-func (r *rehearsal) firstDeployment(ctx context.Context) error { return r.deploy(ctx) }
+func (r *rehearsed) firstDeployment(ctx context.Context) error { return r.deploy(ctx) }
 
 // deploy deploys the dev stage with these parameters besides.
-func (r *rehearsal) deploy(ctx context.Context, parameters ...string) error {
+func (r *rehearsed) deploy(ctx context.Context, parameters ...string) error {
 	args := []string{"deploy", "--stack-name", stack, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
 		"--no-confirm-changeset", "--no-progressbar",
@@ -137,6 +143,9 @@ func (r *rehearsal) deploy(ctx context.Context, parameters ...string) error {
 	for _, o := range outputs {
 		r.outputs[o.OutputKey] = o.OutputValue
 	}
+	if err := rehearsal.Announce(r.cloud, output); err != nil {
+		return err
+	}
 	api, err := r.output(ctx, r.program("python"), "-c", routesScript, stack)
 	if err != nil {
 		return err
@@ -147,7 +156,7 @@ func (r *rehearsal) deploy(ctx context.Context, parameters ...string) error {
 
 // makeLead makes the first key with the command that the stack's output gives,
 // and a lead with that key.
-func (r *rehearsal) makeLead(ctx context.Context) error {
+func (r *rehearsed) makeLead(ctx context.Context) error {
 	command := strings.Replace(r.outputs["FirstKey"], "NAME", "rehearsal", 1)
 	key, err := r.output(ctx, "sh", "-c", command)
 	if err != nil {
@@ -166,7 +175,7 @@ func (r *rehearsal) makeLead(ctx context.Context) error {
 }
 
 // checkLead checks that the lead is there, as it was made.
-func (r *rehearsal) checkLead(ctx context.Context) error {
+func (r *rehearsed) checkLead(ctx context.Context) error {
 	res, err := r.call(ctx, http.MethodGet, r.lead, "")
 	if err != nil {
 		return err
@@ -178,7 +187,7 @@ func (r *rehearsal) checkLead(ctx context.Context) error {
 	return nil
 }
 
-func (r *rehearsal) call(ctx context.Context, method, path, body string) (*http.Response, error) {
+func (r *rehearsed) call(ctx context.Context, method, path, body string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, r.url+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -195,7 +204,7 @@ func (r *rehearsal) call(ctx context.Context, method, path, body string) (*http.
 }
 
 // playScripts plays the contract against the deployed stack.
-func (r *rehearsal) playScripts(ctx context.Context) error {
+func (r *rehearsed) playScripts(ctx context.Context) error {
 	keys, err := contract.MintKeys(ctx, r.table())
 	if err != nil {
 		return err
@@ -214,10 +223,10 @@ func (r *rehearsal) playScripts(ctx context.Context) error {
 }
 
 // table is the stack's, with this process's own rights.
-func (r *rehearsal) table() *dynamo.Table {
+func (r *rehearsed) table() *dynamo.Table {
 	client := dynamodb.New(dynamodb.Options{
 		BaseEndpoint: &r.cloud,
-		Region:       region,
+		Region:       rehearsal.Region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
@@ -226,7 +235,7 @@ func (r *rehearsal) table() *dynamo.Table {
 }
 
 // update deploys again with another setting of every function.
-func (r *rehearsal) update(ctx context.Context) error {
+func (r *rehearsed) update(ctx context.Context) error {
 	table := r.outputs["TableName"]
 	if err := r.deploy(ctx, "ReservedConcurrency=50"); err != nil {
 		return err
@@ -237,7 +246,7 @@ func (r *rehearsal) update(ctx context.Context) error {
 	return r.checkLead(ctx)
 }
 
-func (r *rehearsal) delete(ctx context.Context) error {
+func (r *rehearsed) delete(ctx context.Context) error {
 	if err := r.run(ctx, "sam", "delete", "--stack-name", stack, "--no-prompts"); err != nil {
 		return err
 	}
@@ -248,16 +257,16 @@ func (r *rehearsal) delete(ctx context.Context) error {
 }
 
 // program returns the path of a command that came with SAM CLI.
-func (r *rehearsal) program(name string) string { return filepath.Join(r.sam, "bin", name) }
+func (r *rehearsed) program(name string) string { return filepath.Join(r.sam, "bin", name) }
 
 // run runs a command of SAM CLI and shows what it says only if it fails.
-func (r *rehearsal) run(ctx context.Context, name string, args ...string) error {
+func (r *rehearsed) run(ctx context.Context, name string, args ...string) error {
 	_, err := r.output(ctx, r.program(name), args...)
 	return err
 }
 
 // output returns what a command prints.
-func (r *rehearsal) output(ctx context.Context, name string, args ...string) ([]byte, error) {
+func (r *rehearsed) output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var output, both bytes.Buffer
 	cmd.Env = r.env

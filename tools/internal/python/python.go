@@ -32,18 +32,36 @@ var (
 	Schemathesis = Tool{"schemathesis-4.32.5", []string{"schemathesis==4.32.5"}}
 )
 
-// Dir returns the folder that t is installed in: a virtual environment, whose
-// commands are in bin. It installs t first where this machine has not got it,
-// and says so to log, because that takes a minute.
-func (t Tool) Dir(ctx context.Context, log io.Writer) (string, error) {
+// Installed reports whether this machine has t.
+func (t Tool) Installed() bool {
+	dir, err := t.place()
+	return err == nil && isInstalled(dir)
+}
+
+// place returns the folder of t, which need not exist.
+func (t Tool) place() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("there is no place for %s, set HOME or XDG_CACHE_HOME: %w", t.name, err)
 	}
-	dir := filepath.Join(cache, "leads", t.name)
-	done := filepath.Join(dir, "installed")
-	if _, err := os.Stat(done); err == nil {
-		return dir, nil
+	return filepath.Join(cache, "leads", t.name), nil
+}
+
+// mark is the file that is there when an installation was finished.
+const mark = "installed"
+
+func isInstalled(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, mark))
+	return err == nil
+}
+
+// Dir returns the folder that t is installed in: a virtual environment, whose
+// commands are in bin. It installs t first where this machine has not got it,
+// and says so to log, because that takes a minute.
+func (t Tool) Dir(ctx context.Context, log io.Writer) (string, error) {
+	dir, err := t.place()
+	if err != nil || isInstalled(dir) {
+		return dir, err
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -59,7 +77,7 @@ func (t Tool) Dir(ctx context.Context, log io.Writer) (string, error) {
 	if err := run(ctx, filepath.Join(dir, "bin", "python"), pip...); err != nil {
 		return "", err
 	}
-	return dir, os.WriteFile(done, nil, 0o644)
+	return dir, os.WriteFile(filepath.Join(dir, mark), nil, 0o644)
 }
 
 func run(ctx context.Context, name string, args ...string) error {
