@@ -520,26 +520,8 @@ func TestSample(t *testing.T) {
 // lets through each record that has an event, and no other, so that books, keys
 // and idempotency records cost no invocation.
 func TestFilterSparesInvocations(t *testing.T) {
-	text, err := os.ReadFile("../../template.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var template struct {
-		Resources map[string]struct {
-			Properties struct {
-				FilterCriteria struct {
-					Filters []struct {
-						Pattern string `yaml:"Pattern"`
-					} `yaml:"Filters"`
-				} `yaml:"FilterCriteria"`
-			} `yaml:"Properties"`
-		} `yaml:"Resources"`
-	}
-	if err := yaml.Unmarshal(text, &template); err != nil {
-		t.Fatal(err)
-	}
-	filters := template.Resources["PublishChangesStream"].Properties.FilterCriteria.Filters
 	var pattern any
+	filters := readTemplate(t).Resources["PublishChangesStream"].Properties.FilterCriteria.Filters
 	if len(filters) != 1 || json.Unmarshal([]byte(filters[0].Pattern), &pattern) != nil {
 		t.Fatalf("filters %v, want one", filters)
 	}
@@ -568,6 +550,68 @@ func TestFilterSparesInvocations(t *testing.T) {
 	if passed != 3 {
 		t.Errorf("%d records passed, want 3", passed)
 	}
+}
+
+// TestRuleSparesInvocations holds the rule of template.yaml that calls
+// ingest-leads to the bus, on which our own events are too: it lets through a
+// lead to be made, and none of them.
+func TestRuleSparesInvocations(t *testing.T) {
+	pattern := readTemplate(t).Resources["IngestLeads"].Properties.Events["Bus"].Properties.Pattern
+	event := func(source, kind string) any {
+		return map[string]any{"source": source, "detail-type": kind, "detail": map[string]any{}}
+	}
+	if !matches(pattern, event("shop", "lead.create")) {
+		t.Error("a lead to be made calls nobody")
+	}
+
+	w := newWorld(t)
+	id := w.create(t, `{"lead_name":"Ada"}`)
+	w.update(t, id, `{"city":"Paris"}`)
+	w.delete(t, id)
+	b := &bus{}
+	wantFailed(t, b, w.stream(t), "")
+	seen := 0
+	for _, events := range b.requests {
+		for _, e := range events {
+			seen++
+			if matches(pattern, event(changes.Source, e.Type)) {
+				t.Errorf("%s calls ingest-leads", e.Type)
+			}
+		}
+	}
+	if seen != 3 {
+		t.Errorf("%d events, want 3", seen)
+	}
+}
+
+// template is of template.yaml what decides over invocations.
+type template struct {
+	Resources map[string]struct {
+		Properties struct {
+			FilterCriteria struct {
+				Filters []struct {
+					Pattern string `yaml:"Pattern"`
+				} `yaml:"Filters"`
+			} `yaml:"FilterCriteria"`
+			Events map[string]struct {
+				Properties struct {
+					Pattern map[string]any `yaml:"Pattern"`
+				} `yaml:"Properties"`
+			} `yaml:"Events"`
+		} `yaml:"Properties"`
+	} `yaml:"Resources"`
+}
+
+func readTemplate(t *testing.T) (all template) {
+	t.Helper()
+	text, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // matches reports whether a record is as a pattern wants it, which here is made

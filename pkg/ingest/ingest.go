@@ -16,8 +16,8 @@
 // together with a note of that name ([lead.Once]), which outlives every
 // redelivery:
 //
-//	SQS          the sender's attribute idempotency_key, or a FIFO queue's
-//	             deduplication id, or the message id
+//	SQS          the sender's attribute idempotency_key, or the deduplication
+//	             id that the sender gave a FIFO queue, or the message id
 //	EventBridge  the event id
 //	SNS          the sender's attribute idempotency_key, or the message id
 //	S3           bucket, key, version (or ETag), and the line of the row

@@ -102,8 +102,9 @@ func (m *message) record() record {
 }
 
 // contentID is the deduplication id that a FIFO queue makes of a body where the
-// sender gave none. It names no record: the same body may be sent again later,
-// and is another lead then.
+// sender gave none (ContentBasedDeduplication). It names no record: the queue
+// drops the same body for five minutes, and one that it lets through after that
+// is another message, and another lead. Who means the same one says so.
 func contentID(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])
