@@ -39,9 +39,12 @@ func Credentials() aws.CredentialsProvider {
 }
 
 // Endpoint returns where a service is, such as "SQS", where that is not AWS:
-// AWS_ENDPOINT_URL_SQS, or else AWS_ENDPOINT_URL; nil where neither is set.
+// AWS_ENDPOINT_URL_SQS, or else AWS_ENDPOINT_URL, or else SERVICES_ENDPOINT; nil
+// where none is set. The last is for sam local, which knows only variables that
+// stand in the template: an empty AWS_ENDPOINT_URL there would hide one that an
+// emulator of AWS sets.
 func Endpoint(service string) *string {
-	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL", "SERVICES_ENDPOINT"} {
 		if url := os.Getenv(name); url != "" {
 			return &url
 		}

@@ -89,3 +89,18 @@ func TestRootsAreAmazons(t *testing.T) {
 		t.Errorf("the roots are %s, want %s", got, want)
 	}
 }
+
+func TestTheNearestEndpointWins(t *testing.T) {
+	for _, name := range []string{"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL", "SERVICES_ENDPOINT"} {
+		t.Setenv(name, "")
+	}
+	if e := awsenv.Endpoint("SQS"); e != nil {
+		t.Errorf("the endpoint is %s where none is set", *e)
+	}
+	for _, name := range []string{"SERVICES_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"} {
+		t.Setenv(name, "http://"+name)
+		if e := awsenv.Endpoint("SQS"); e == nil || *e != "http://"+name {
+			t.Errorf("the endpoint is not that of %s", name)
+		}
+	}
+}

@@ -104,8 +104,13 @@ func serve(ctx context.Context, addr, data string, command []string) error {
 	if err != nil {
 		return err
 	}
+	services, stop, err := serveServices(docker.host)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return cli.serve(ctx, addr, docker.fromInside(endpoint), func() error {
-		greet(addr, key, endpoint)
+		greet(addr, key, docker.fromInside(endpoint), docker.fromInside(services))
 		<-ctx.Done()
 		return nil
 	})
@@ -137,7 +142,7 @@ func runCommand(ctx context.Context, command []string, addr string, keys map[str
 	return cmd.Run()
 }
 
-func greet(addr, key, endpoint string) {
+func greet(addr, key, endpoint, services string) {
 	fmt.Printf(`The lead API answers on http://%[1]s, served by sam local.
 
 Database  table %[4]s (%[3]s)
@@ -154,6 +159,11 @@ curl http://%[1]s/api/crm/lead \
 curl http://%[1]s/api/crm/lead \
   -H "Authorization: Bearer %[2]s"
 
+Send an event to a function, in another terminal; events/ has one of each kind:
+
+sam local invoke IngestLeads -e events/sqs.json --env-vars events/environment.json \
+  --parameter-overrides Architecture=%[5]s DynamodbEndpoint=%[3]s ServicesEndpoint=%[6]s
+
 After a change run it again: the functions are built once. Ctrl-C ends it.
-`, addr, key, endpoint, tableName)
+`, addr, key, endpoint, tableName, architecture(), services)
 }

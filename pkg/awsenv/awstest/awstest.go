@@ -1,6 +1,6 @@
 // Package awstest answers as SQS, S3 and EventBridge do to those who send
 // messages and events and fetch files, for tests of the code that talks to the
-// services themselves.
+// services themselves, and to try functions where there is no AWS.
 package awstest
 
 import (
@@ -21,7 +21,7 @@ import (
 // A Cloud is the three services. What is not said of a field may be read and
 // set while no request is under way.
 type Cloud struct {
-	URL string // its address
+	URL string // its address, where Start was called
 
 	// Fault is asked before each request, where it is set; those that it
 	// reports are answered with AccessDenied, which nobody tries again.
@@ -62,11 +62,14 @@ type Object struct {
 	Size                       int64
 }
 
+// New returns the services, for a server of the caller's.
+func New() *Cloud { return &Cloud{known: map[string]bool{}, objects: map[string]Object{}} }
+
 // Start starts the services, which end with the test, and sets the environment
 // so that awsenv finds them.
 func Start(t testing.TB) *Cloud {
 	t.Helper()
-	c := &Cloud{known: map[string]bool{}, objects: map[string]Object{}}
+	c := New()
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	c.URL = server.URL

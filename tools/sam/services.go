@@ -1,0 +1,28 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"overplane.dev/leads/pkg/awsenv/awstest"
+)
+
+// serveServices serves what stands for SQS, S3 and EventBridge to the functions
+// that take events, so that each file of events/ can be tried: it takes what it
+// is sent, and has the file of events/s3.json.
+func serveServices(host string) (endpoint string, stop func(), err error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "", nil, err
+	}
+	cloud := awstest.New()
+	const text = "lead_name,annual_revenue\n\"Lovelace, Ada\",1200.50\nBob,\n"
+	cloud.Put(awstest.Object{
+		Bucket: "leads-imports", Key: "in/March 2026.csv", Version: "096fKKXTRTtl3on89fVO.nfljtsv6qko", ETag: "0123456789abcdef0123456789abcdef",
+		Content: strings.NewReader(text), Size: int64(len(text)),
+	})
+	server := &http.Server{Handler: cloud}
+	go server.Serve(listener)
+	return "http://" + listener.Addr().String(), func() { server.Close() }, nil
+}
