@@ -6,22 +6,30 @@ import (
 	"testing"
 
 	"overplane.dev/leads/pkg/awsenv/awstest"
+	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/ingest"
 )
 
-func TestOpen(t *testing.T) {
+// open opens an ingester as the function does, over services of the test's own.
+func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *awstest.Cloud) {
+	t.Helper()
 	cloud := awstest.Start(t)
 	for name, value := range map[string]string{
 		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": cloud.URL + "/in", "LEADS_DEAD_LETTERS_URL": cloud.URL + "/dead.fifo",
 	} {
 		t.Setenv(name, value)
 	}
-	table, _ := dynamotest.New(t)
 	in, err := ingest.Open(table, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return in, cloud
+}
+
+func TestOpen(t *testing.T) {
+	table, _ := dynamotest.New(t)
+	in, cloud := open(t, table)
 	w := &world{Ingester: in, table: table}
 	text := "lead_name\nAda\nBob,\n" + strings.Repeat("n\n", 98_000)
 	cloud.Put(awstest.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})

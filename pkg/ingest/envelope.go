@@ -165,8 +165,10 @@ func named(source, id string, sent attributes) (lead.Once, error) {
 func checkKey(key string) error {
 	printable := !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 	if key == "" || len(key) > 255 || !printable {
-		return lead.Invalid{{Param: idempotencyKey, Code: lead.ParameterInvalid,
-			Message: "Send an idempotency_key of 1 to 255 printable ASCII characters, or none."}}
+		return lead.Invalid{{
+			Param: idempotencyKey, Code: lead.ParameterInvalid,
+			Message: "Send an idempotency_key of 1 to 255 printable ASCII characters, or none.",
+		}}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -66,16 +65,7 @@ func (g generated) ReadAt(p []byte, offset int64) (n int, err error) {
 // of its upload.
 func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *awstest.Cloud, string) {
 	t.Helper()
-	cloud := awstest.Start(t)
-	for name, value := range map[string]string{
-		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": cloud.URL + "/in", "LEADS_DEAD_LETTERS_URL": cloud.URL + "/dead.fifo",
-	} {
-		t.Setenv(name, value)
-	}
-	in, err := ingest.Open(table, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	in, cloud := open(t, table)
 	cloud.Put(awstest.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
 	return in, cloud, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
 }

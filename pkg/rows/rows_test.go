@@ -53,38 +53,64 @@ func TestRead(t *testing.T) {
 		format        rows.Format
 		want          string
 	}{
-		{"reads NDJSON line by line", "{\"a\":1}\n\n \r\n{\"b\":2}\r\nnonsense", rows.NDJSON,
-			"1: {\"a\":1}\n4: {\"b\":2}\n5: nonsense\n"},
+		{
+			"reads NDJSON line by line", "{\"a\":1}\n\n \r\n{\"b\":2}\r\nnonsense", rows.NDJSON,
+			"1: {\"a\":1}\n4: {\"b\":2}\n5: nonsense\n",
+		},
 		{"passes over a byte order mark", "\ufeff{}\n", rows.NDJSON, "1: {}\n"},
 		{"reads nothing from nothing", "", rows.NDJSON, ""},
-		{"reads CSV by its header", "\ufefflead_name,disabled,annual_revenue\r\nAda,TRUE,1e3\r\nBob,,\n,false,\n,,\n", rows.CSV,
-			"2: {\"lead_name\":\"Ada\",\"disabled\":true,\"annual_revenue\":1e3}\n3: {\"lead_name\":\"Bob\"}\n4: {\"disabled\":false}\n"},
-		{"keeps what stands in quotes byte for byte", "lead_name,city\n\"a, \"\"b\"\"\r\nc\",d\n\"\",e\n", rows.CSV,
-			"2: {\"lead_name\":\"a, \\\"b\\\"\\r\\nc\",\"city\":\"d\"}\n4: {\"city\":\"e\"}\n"},
-		{"leaves a wrong cell for the create to refuse", "disabled,annual_revenue\nyes,many\n", rows.CSV,
-			"2: {\"disabled\":\"yes\",\"annual_revenue\":\"many\"}\n"},
-		{"refuses a row of another width alone", "lead_name,city\na\nb,c\nd,e,f\n", rows.CSV,
-			"2! the row has 1 cells and the header has 2\n3: {\"lead_name\":\"b\",\"city\":\"c\"}\n4! the row has 3 cells and the header has 2\n"},
-		{"loses one line to an unclosed quote", "lead_name,city\n\"a,b\nc,d\ne,f\n", rows.CSV,
-			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n4: {\"lead_name\":\"e\",\"city\":\"f\"}\n"},
-		{"loses one line to a stray quote", "lead_name,city\n5\" pipe,b\nc,\"d\"\n", rows.CSV,
-			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n"},
+		{
+			"reads CSV by its header", "\ufefflead_name,disabled,annual_revenue\r\nAda,TRUE,1e3\r\nBob,,\n,false,\n,,\n", rows.CSV,
+			"2: {\"lead_name\":\"Ada\",\"disabled\":true,\"annual_revenue\":1e3}\n3: {\"lead_name\":\"Bob\"}\n4: {\"disabled\":false}\n",
+		},
+		{
+			"keeps what stands in quotes byte for byte", "lead_name,city\n\"a, \"\"b\"\"\r\nc\",d\n\"\",e\n", rows.CSV,
+			"2: {\"lead_name\":\"a, \\\"b\\\"\\r\\nc\",\"city\":\"d\"}\n4: {\"city\":\"e\"}\n",
+		},
+		{
+			"leaves a wrong cell for the create to refuse", "disabled,annual_revenue\nyes,many\n", rows.CSV,
+			"2: {\"disabled\":\"yes\",\"annual_revenue\":\"many\"}\n",
+		},
+		{
+			"refuses a row of another width alone", "lead_name,city\na\nb,c\nd,e,f\n", rows.CSV,
+			"2! the row has 1 cells and the header has 2\n3: {\"lead_name\":\"b\",\"city\":\"c\"}\n4! the row has 3 cells and the header has 2\n",
+		},
+		{
+			"loses one line to an unclosed quote", "lead_name,city\n\"a,b\nc,d\ne,f\n", rows.CSV,
+			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n4: {\"lead_name\":\"e\",\"city\":\"f\"}\n",
+		},
+		{
+			"loses one line to a stray quote", "lead_name,city\n5\" pipe,b\nc,\"d\"\n", rows.CSV,
+			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n",
+		},
 		{"refuses text after a closing quote", "lead_name\n\"a\"b\n", rows.CSV, "2! the row's quotes do not match\n"},
-		{"refuses a row that is not UTF-8", "lead_name\n\xff\nb\n", rows.CSV,
-			"2! the row is not valid UTF-8\n3: {\"lead_name\":\"b\"}\n"},
-		{"loses one line to an unclosed quote before what is not UTF-8", "lead_name\n\"a\n\xff\nb\n", rows.CSV,
-			"2! the row's quotes do not match\n3! the row is not valid UTF-8\n4: {\"lead_name\":\"b\"}\n"},
+		{
+			"refuses a row that is not UTF-8", "lead_name\n\xff\nb\n", rows.CSV,
+			"2! the row is not valid UTF-8\n3: {\"lead_name\":\"b\"}\n",
+		},
+		{
+			"loses one line to an unclosed quote before what is not UTF-8", "lead_name\n\"a\n\xff\nb\n", rows.CSV,
+			"2! the row's quotes do not match\n3! the row is not valid UTF-8\n4: {\"lead_name\":\"b\"}\n",
+		},
 		{"takes the longest row", long + "\r\n{}", rows.NDJSON, "1: " + long + "\n2: {}\n"},
-		{"passes over a row that is longer", long + "x\r\n{}\n" + strings.Repeat(long, 9) + "\n{}", rows.NDJSON,
-			"1! the row is longer than 131072 bytes, or a quote in it is never closed\n2: {}\n3! the row is longer than 131072 bytes, or a quote in it is never closed\n4: {}\n"},
-		{"loses one line to a quote that is closed too far away", "lead_name\n\"a\nb\n" + strings.Repeat(long+"\n", 2), rows.CSV,
+		{
+			"passes over a row that is longer", long + "x\r\n{}\n" + strings.Repeat(long, 9) + "\n{}", rows.NDJSON,
+			"1! the row is longer than 131072 bytes, or a quote in it is never closed\n2: {}\n3! the row is longer than 131072 bytes, or a quote in it is never closed\n4: {}\n",
+		},
+		{
+			"loses one line to a quote that is closed too far away", "lead_name\n\"a\nb\n" + strings.Repeat(long+"\n", 2), rows.CSV,
 			"2! the row is longer than 131072 bytes, or a quote in it is never closed\n3: {\"lead_name\":\"b\"}\n" +
-				"4: {\"lead_name\":\"" + long + "\"}\n5: {\"lead_name\":\"" + long + "\"}\n"},
-		{"refuses a column that is no field by name", "lead_name,phon,zzzzzzzz\na,b,c\n", rows.CSV,
-			`The header is not valid. Column "phon": No field has this name; did you mean phone? Column "zzzzzzzz": No field has this name; leave it out.`},
+				"4: {\"lead_name\":\"" + long + "\"}\n5: {\"lead_name\":\"" + long + "\"}\n",
+		},
+		{
+			"refuses a column that is no field by name", "lead_name,phon,zzzzzzzz\na,b,c\n", rows.CSV,
+			`The header is not valid. Column "phon": No field has this name; did you mean phone? Column "zzzzzzzz": No field has this name; leave it out.`,
+		},
 		{"refuses a column that occurs twice", "city,city\n", rows.CSV, `The header is not valid. Name column "city" once.`},
-		{"takes the columns that only the server writes", "id,created_at,updated_at,city\n1,2,3,4\n", rows.CSV,
-			"2: {\"id\":\"1\",\"created_at\":\"2\",\"updated_at\":\"3\",\"city\":\"4\"}\n"},
+		{
+			"takes the columns that only the server writes", "id,created_at,updated_at,city\n1,2,3,4\n", rows.CSV,
+			"2: {\"id\":\"1\",\"created_at\":\"2\",\"updated_at\":\"3\",\"city\":\"4\"}\n",
+		},
 		{"refuses CSV with no header", "", rows.CSV, "The file is empty: its first line must name the fields, separated by commas."},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {

@@ -124,10 +124,12 @@ func (r *rehearsed) firstDeployment(ctx context.Context) error { return r.deploy
 
 // deploy deploys the dev stage with these parameters besides.
 func (r *rehearsed) deploy(ctx context.Context, parameters ...string) error {
-	args := []string{"deploy", "--stack-name", stack, "--resolve-s3",
+	args := []string{
+		"deploy", "--stack-name", stack, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
 		"--no-confirm-changeset", "--no-progressbar",
-		"--parameter-overrides", "Stage=dev", "Architecture=" + architecture()}
+		"--parameter-overrides", "Stage=dev", "Architecture=" + architecture(),
+	}
 	if err := r.run(ctx, "sam", append(args, parameters...)...); err != nil {
 		return err
 	}

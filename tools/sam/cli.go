@@ -97,8 +97,10 @@ func (s *samCLI) serveOnce(ctx context.Context, addr, endpoint string, then func
 		return err
 	}
 	defer os.Remove(variables)
-	args := []string{"local", "start-api", "--host", host, "--port", port, "--warm-containers", "EAGER",
-		"--env-vars", variables, "--parameter-overrides", "Architecture=" + architecture(), "DynamodbEndpoint=" + endpoint}
+	args := []string{
+		"local", "start-api", "--host", host, "--port", port, "--warm-containers", "EAGER",
+		"--env-vars", variables, "--parameter-overrides", "Architecture=" + architecture(), "DynamodbEndpoint=" + endpoint,
+	}
 	cmd := s.command(append(args, s.options...)...)
 	log, err := os.Create(filepath.Join(".aws-sam", "local.log"))
 	if err != nil {
