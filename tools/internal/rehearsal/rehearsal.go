@@ -20,14 +20,18 @@ var endpointFile = filepath.Join(".aws-sam", "rehearsal-endpoint")
 // Region is where the stack is, in name: no call leaves this machine.
 const Region = "eu-west-1"
 
+// HealthPath is where the emulator answers when it is there.
+const HealthPath = "/_ministack/health"
+
 // Announce says that a stack with these outputs is there, on the emulator of AWS
 // at this address.
 func Announce(endpoint string, outputs []byte) error {
 	return errors.Join(os.WriteFile(Outputs, outputs, 0o644), os.WriteFile(endpointFile, []byte(endpoint), 0o644))
 }
 
-// Withdraw says that there is no stack any more.
-func Withdraw() { os.Remove(endpointFile) } // Find looks for the emulator itself
+// Withdraw says that there is no stack any more. Where it cannot, Find sees that
+// the emulator is gone.
+func Withdraw() { os.Remove(endpointFile) }
 
 // Find returns the address of the emulator that has a stack, if there is one.
 func Find(ctx context.Context) (endpoint string, ok bool) {
@@ -49,9 +53,6 @@ func Find(ctx context.Context) (endpoint string, ok bool) {
 	res.Body.Close()
 	return endpoint, true
 }
-
-// HealthPath is where the emulator answers when it is there.
-const HealthPath = "/_ministack/health"
 
 // Environment returns the variables that make the SDKs and tools of AWS speak to
 // the emulator, as NAME=value.
