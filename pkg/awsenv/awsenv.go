@@ -60,7 +60,10 @@ func Endpoint(service string) *string {
 // [x509.SystemCertPool], or instead those in the file that AWS_CA_BUNDLE names,
 // as with every SDK of AWS.
 func TLS() *tls.Config {
-	c := &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}}
+	c := &tls.Config{
+		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256},
+		DynamicRecordSizingDisabled: true,
+	}
 	if bundle := os.Getenv("AWS_CA_BUNDLE"); bundle != "" {
 		c.RootCAs = x509.NewCertPool()
 		if text, err := os.ReadFile(bundle); err != nil || !c.RootCAs.AppendCertsFromPEM(text) {
