@@ -88,7 +88,8 @@ func Configure(o *dynamodb.Options) {
 
 // inOnePiece sends each request with one write: net/http sends the header before
 // a body of a type that it does not know, as the SDK's are, and the database is
-// woken twice.
+// woken twice. Such a body can also be sent again where the database had closed
+// the connection before, as it does while the function is frozen.
 type inOnePiece struct{ *http.Transport }
 
 // RoundTrip implements [http.RoundTripper].
@@ -101,7 +102,8 @@ func (t inOnePiece) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	whole := *r
-	whole.Body = io.NopCloser(bytes.NewReader(body))
+	whole.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	whole.Body, _ = whole.GetBody()
 	return t.Transport.RoundTrip(&whole)
 }
 
