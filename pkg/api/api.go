@@ -94,8 +94,9 @@ func (a *API) Handler(routes ...Route) http.Handler {
 
 // serve answers a request or returns the error that is its answer.
 func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
-	route, id, allow := match(r)
-	x.route = route.Name
+	found, id, allow := match(r)
+	x.route = found.Name
+	served := slices.IndexFunc(routes, func(route Route) bool { return route.Operation == found })
 	switch {
 	case allow == nil:
 		return errRouteUnknown
@@ -103,10 +104,10 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 		x.Header().Set("Allow", strings.Join(allow, ", "))
 		x.WriteHeader(http.StatusNoContent)
 		return nil
-	case route.Name == "":
+	case found.Name == "":
 		x.Header().Set("Allow", strings.Join(allow, ", "))
 		return errMethodNotAllowed
-	case !slices.ContainsFunc(routes, func(served Route) bool { return served.Name == route.Name }):
+	case served < 0:
 		return errRouteUnknown
 	}
 	if err := a.crowd.enter(r.Context()); err != nil {
@@ -117,7 +118,7 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 	if err != nil {
 		return err
 	}
-	return route.endpoint(a, &call{x, r, tenant, id})
+	return routes[served].endpoint(a, &call{x, r, tenant, id})
 }
 
 // call is a request to an endpoint, by someone who may make it.

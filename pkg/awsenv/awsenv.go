@@ -57,13 +57,17 @@ func Endpoint(service string) *string {
 // The key exchange is X25519, with P-256 for endpoints that know nothing else
 // (those of FIPS). The default also makes a post-quantum key (ML-KEM), which
 // takes a tenth of the time to the first answer and which not every endpoint of
-// AWS uses; list it here where it is worth that.
+// AWS uses; list it here where it is worth that. A request is sent as one record:
+// by default a new connection sends small ones, for browsers, with a write each.
 //
 // Trusted are the roots that SSL_CERT_FILE and SSL_CERT_DIR name, see
 // [x509.SystemCertPool], or instead those in the file that AWS_CA_BUNDLE names,
 // as with every SDK of AWS.
 func TLS() *tls.Config {
-	c := &tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}}
+	c := &tls.Config{
+		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256},
+		DynamicRecordSizingDisabled: true,
+	}
 	if bundle := os.Getenv("AWS_CA_BUNDLE"); bundle != "" {
 		c.RootCAs = x509.NewCertPool()
 		if text, err := os.ReadFile(bundle); err != nil || !c.RootCAs.AppendCertsFromPEM(text) {

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -65,7 +66,7 @@ func Open() *Table {
 func Configure(o *dynamodb.Options) {
 	o.HTTPClient = &http.Client{
 		Timeout: attemptTimeout,
-		Transport: &http.Transport{
+		Transport: inOnePiece{&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: attemptTimeout / 2}).DialContext,
 			TLSClientConfig:     awsenv.TLS(),
@@ -73,7 +74,7 @@ func Configure(o *dynamodb.Options) {
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,
 			ForceAttemptHTTP2:   false,
-		},
+		}},
 	}
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
@@ -83,6 +84,27 @@ func Configure(o *dynamodb.Options) {
 		})
 		s.Retryables = retryables
 	})
+}
+
+// inOnePiece sends each request with one write: net/http sends the header before
+// a body of a type that it does not know, as the SDK's are, and the database is
+// woken twice. Such a body can also be sent again where the database had closed
+// the connection before, as it does while the function is frozen.
+type inOnePiece struct{ *http.Transport }
+
+// RoundTrip implements [http.RoundTripper].
+func (t inOnePiece) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		return t.Transport.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err = errors.Join(err, r.Body.Close()); err != nil {
+		return nil, err
+	}
+	whole := *r
+	whole.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	whole.Body, _ = whole.GetBody()
+	return t.Transport.RoundTrip(&whole)
 }
 
 // pause returns a random pause before the attempt after this one (full jitter,

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -15,54 +14,46 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// keyItem is the item of an API key. Times are in Unix seconds, 0 for never.
-// Its place in the index lists the keys of an account.
-type keyItem struct {
-	PK        string `dynamodbav:"pk"`
-	SK        string `dynamodbav:"sk"`
-	Index     string `dynamodbav:"tenant"`
-	CreatedAt string `dynamodbav:"created_at"`
-
-	Hash    []byte `dynamodbav:"hash"`
-	Account string `dynamodbav:"account"`
-	Mode    string `dynamodbav:"mode"`
-	Scopes  string `dynamodbav:"scopes"`
-	Created int64  `dynamodbav:"created"`
-	Until   int64  `dynamodbav:"until,omitempty"`
-	Revoked int64  `dynamodbav:"revoked,omitempty"`
-}
+// The attributes of an API key beside its key and its place in the index, which
+// lists the keys of an account. Times are in Unix seconds; one that is absent is
+// never.
+const (
+	attrHash    = "hash"
+	attrAccount = "account"
+	attrMode    = "mode"
+	attrScopes  = "scopes"
+	attrSince   = "created"
+	attrUntil   = "until"
+	attrRevoked = "revoked"
+)
 
 func keyOf(id string) item { return key("key/"+id, "key") }
 
 // CreateKey stores a new API key. It brings the balance of the key's tenant
 // forward, so that a new tenant begins with one.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
-	it, err := attributevalue.MarshalMap(keyItem{
-		PK:        "key/" + k.ID,
-		SK:        "key",
-		Index:     k.Tenant.Account + "/keys",
-		CreatedAt: k.CreatedAt.UTC().Format(time.RFC3339) + k.ID,
-		Hash:      k.Hash[:],
-		Account:   k.Tenant.Account,
-		Mode:      string(k.Tenant.Mode),
-		Scopes:    k.Scopes.String(),
-		Created:   unix(k.CreatedAt),
-		Until:     unix(k.ExpiresAt),
-		Revoked:   unix(k.RevokedAt),
-	})
-	if err != nil {
-		return err
+	it := keyOf(k.ID)
+	it[attrTenant] = text(k.Tenant.Account + "/keys")
+	it[attrCreated] = text(k.CreatedAt.UTC().Format(time.RFC3339) + k.ID)
+	it[attrHash] = &types.AttributeValueMemberB{Value: k.Hash[:]}
+	it[attrAccount] = text(k.Tenant.Account)
+	it[attrMode] = text(string(k.Tenant.Mode))
+	it[attrScopes] = text(k.Scopes.String())
+	for name, at := range map[string]time.Time{attrSince: k.CreatedAt, attrUntil: k.ExpiresAt, attrRevoked: k.RevokedAt} {
+		if !at.IsZero() {
+			it[name] = number(at.Unix())
+		}
 	}
 	if _, err := t.statement(ctx, k.Tenant); err != nil {
 		return err
 	}
-	_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &t.name,
 		Item:      it,
 		// Or an attempt of ours took effect, and its answer was lost.
 		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #hash = :hash"),
 		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":hash": it["hash"]},
+		ExpressionAttributeValues: item{":hash": it[attrHash]},
 	})
 	return err
 }
@@ -129,39 +120,30 @@ func (t *Table) RevokeKey(ctx context.Context, id string, at time.Time) error {
 	return err
 }
 
+// keyFrom reads an item of an API key. Where an attribute is not as CreateKey
+// writes it, the key is refused: a time that cannot be read must not be never.
 func keyFrom(id string, it item) (apikey.Key, error) {
-	var k keyItem
-	if err := attributevalue.UnmarshalMap(it, &k); err != nil {
+	k := apikey.Key{
+		ID:     id,
+		Tenant: lead.Tenant{Account: stringOf(it[attrAccount]), Mode: lead.Mode(stringOf(it[attrMode]))},
+	}
+	var err error
+	if k.Scopes, err = apikey.ParseScopes(stringOf(it[attrScopes])); err != nil {
 		return apikey.Key{}, fmt.Errorf("API key %s as stored: %w", id, err)
 	}
-	scopes, err := apikey.ParseScopes(k.Scopes)
-	if err != nil {
-		return apikey.Key{}, fmt.Errorf("API key %s as stored: %w", id, err)
+	for name, at := range map[string]*time.Time{attrSince: &k.CreatedAt, attrUntil: &k.ExpiresAt, attrRevoked: &k.RevokedAt} {
+		a, ok := it[name]
+		seconds := intOf(a)
+		if ok && seconds == 0 {
+			return apikey.Key{}, fmt.Errorf("API key %s as stored: its time %q cannot be read", id, name)
+		}
+		if ok {
+			*at = time.Unix(seconds, 0).UTC()
+		}
 	}
-	found := apikey.Key{
-		ID:        id,
-		Tenant:    lead.Tenant{Account: k.Account, Mode: lead.Mode(k.Mode)},
-		Scopes:    scopes,
-		CreatedAt: fromUnix(k.Created),
-		ExpiresAt: fromUnix(k.Until),
-		RevokedAt: fromUnix(k.Revoked),
+	hash, _ := it[attrHash].(*types.AttributeValueMemberB)
+	if hash == nil || copy(k.Hash[:], hash.Value) != len(k.Hash) {
+		return apikey.Key{}, fmt.Errorf("API key %s as stored: its hash is not of %d bytes", id, len(k.Hash))
 	}
-	if copy(found.Hash[:], k.Hash) != len(found.Hash) {
-		return apikey.Key{}, fmt.Errorf("API key %s as stored: its hash is %d bytes long", id, len(k.Hash))
-	}
-	return found, nil
-}
-
-func unix(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
-
-func fromUnix(seconds int64) time.Time {
-	if seconds == 0 {
-		return time.Time{}
-	}
-	return time.Unix(seconds, 0).UTC()
+	return k, nil
 }

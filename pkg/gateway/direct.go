@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/api"
@@ -38,18 +37,15 @@ import (
 // account, which IAM decides. An idempotency_key is another than that of the
 // same letters in HTTP.
 
-// isDirect reports whether an event is a direct call. One that looks like both
-// is a direct call with members that none has.
-func (e *event) isDirect() bool { return len(e.Account) > 0 || len(e.Mode) > 0 }
-
 // members are those that a direct call to each operation takes, beside account
-// and mode.
+// and mode. They go by names, because naming the routes of package api would put
+// the code of each into every function.
 var members = map[string][]string{
-	api.CreateLead.Name:   {"lead", "idempotency_key"},
-	api.RetrieveLead.Name: {"id", "if_match"},
-	api.ListLeads.Name:    {"limit", "offset"},
-	api.UpdateLead.Name:   {"id", "lead", "if_match"},
-	api.DeleteLead.Name:   {"id", "if_match"},
+	"create-lead":   {"lead", "idempotency_key"},
+	"retrieve-lead": {"id", "if_match"},
+	"list-leads":    {"limit", "offset"},
+	"update-lead":   {"id", "lead", "if_match"},
+	"delete-lead":   {"id", "if_match"},
 }
 
 // call answers a direct call.
@@ -70,7 +66,12 @@ func (f function) call(ctx context.Context, payload []byte, route api.Route) ([]
 // directRequest returns the request that a direct call stands for.
 func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.Request, error) {
 	c := map[string]jsontext.Value{}
-	if err := json.Unmarshal(payload, &c, jsontext.AllowInvalidUTF8(true)); err != nil {
+	d := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowInvalidUTF8(true))
+	err := readObject(d, func(d *jsontext.Decoder, name string) (err error) {
+		c[name], err = readValue(d)
+		return err
+	})
+	if err != nil {
 		return nil, err // not reached: it was read before
 	}
 	known := append([]string{"account", "mode"}, members[route.Name]...)
@@ -121,7 +122,7 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 	}
 	u.RawQuery = query.Encode()
 	header := http.Header{}
-	if _, ok := c["idempotency_key"]; ok && route.Name == api.CreateLead.Name {
+	if _, ok := c["idempotency_key"]; ok && slices.Contains(known, "idempotency_key") {
 		header.Set("Idempotency-Key", text("idempotency_key"))
 	}
 	if match, ok := c["if_match"]; ok && slices.Contains(known, "if_match") {
@@ -151,23 +152,39 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 
 // directError makes a function's error of the body of an HTTP answer.
 func directError(body []byte) error {
-	var answer struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-			Errors  []struct {
-				Message string `json:"message"`
-			} `json:"errors"`
-		} `json:"error"`
+	var e messages.InvokeResponse_Error
+	var messages []string // of each violation; the first is the error's own
+	violation := func(d *jsontext.Decoder, name string) error {
+		if name != "message" {
+			return d.SkipValue()
+		}
+		s, err := readString(d)
+		messages = append(messages, s)
+		return err
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	err := readObject(d, func(d *jsontext.Decoder, _ string) error {
+		return readObject(d, func(d *jsontext.Decoder, name string) (err error) {
+			switch name {
+			case "code":
+				e.Type, err = readString(d)
+			case "message":
+				e.Message, err = readString(d)
+			case "errors":
+				err = readAll(d, '[', func() error { return readObject(d, violation) })
+			default:
+				err = d.SkipValue()
+			}
+			return err
+		})
+	})
+	if err != nil {
 		return err // not reached: the body is ours
 	}
-	message := answer.Error.Message
-	for i, e := range answer.Error.Errors {
-		if i > 0 { // the first is the message itself
-			message += " " + e.Message
+	for i, message := range messages {
+		if i > 0 {
+			e.Message += " " + message
 		}
 	}
-	return messages.InvokeResponse_Error{Type: answer.Error.Code, Message: message}
+	return e
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,52 +19,112 @@ import (
 // and
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 type event struct {
-	Version string            `json:"version"` // "2.0", "1.0", or "" from a REST API
-	Headers map[string]string `json:"headers"` // format 2.0 joins values by comma
-	Body    jsontext.Value    `json:"body"`    // a JSON string or null
-	Base64  bool              `json:"isBase64Encoded"`
-	Context struct {
-		Stage string `json:"stage"`
-		HTTP  struct {
-			Method string `json:"method"`
-		} `json:"http"`
-	} `json:"requestContext"`
+	version string            // "2.0", "1.0", or "" from a REST API
+	headers map[string]string // format 2.0 joins values by comma
+	body    jsontext.Value    // a JSON string or null
+	base64  bool
+	stage   string
 
-	// Members of a direct call alone. A client cannot put anything beside the
-	// members that API Gateway makes.
-	Account jsontext.Value `json:"account"`
-	Mode    jsontext.Value `json:"mode"`
+	// Whether there are members of a direct call. A client cannot put anything
+	// beside the members that API Gateway makes.
+	direct bool
 
-	// Format 2.0 alone.
-	RawPath        string `json:"rawPath"`
-	RawQueryString string `json:"rawQueryString"`
+	method   string
+	path     string // rawPath in format 2.0
+	rawQuery string // format 2.0 alone
 
 	// Format 1.0 alone.
-	Method            string              `json:"httpMethod"`
-	Path              string              `json:"path"`
-	MultiValueHeaders map[string][]string `json:"multiValueHeaders"`
-	MultiValueQuery   map[string][]string `json:"multiValueQueryStringParameters"` // decoded
+	multiValueHeaders map[string][]string
+	multiValueQuery   map[string][]string // decoded
+}
+
+// parse reads an event. Half a character must not fail the whole event, which
+// the client would see as a 500: it is refused where it stands (see
+// event.content).
+func parse(payload []byte) (*event, error) {
+	e := &event{}
+	d := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowInvalidUTF8(true))
+	if err := readObject(d, e.member); err != nil {
+		return nil, err
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, errors.New("something follows the event")
+	}
+	return e, nil
+}
+
+// member reads what follows the name of a member.
+func (e *event) member(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "version":
+		e.version, err = readString(d)
+	case "headers":
+		e.headers = map[string]string{}
+		err = readObject(d, func(d *jsontext.Decoder, name string) (err error) {
+			e.headers[name], err = readString(d)
+			return err
+		})
+	case "body":
+		e.body, err = readValue(d)
+	case "isBase64Encoded":
+		e.base64, err = readBool(d)
+	case "requestContext":
+		err = readObject(d, e.contextMember)
+	case "account", "mode":
+		e.direct = true
+		err = d.SkipValue()
+	case "rawPath", "path":
+		e.path, err = readString(d)
+	case "rawQueryString":
+		e.rawQuery, err = readString(d)
+	case "httpMethod":
+		e.method, err = readString(d)
+	case "multiValueHeaders":
+		e.multiValueHeaders, err = readLists(d)
+	case "multiValueQueryStringParameters":
+		e.multiValueQuery, err = readLists(d)
+	default:
+		err = d.SkipValue()
+	}
+	return err
+}
+
+func (e *event) contextMember(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "stage":
+		e.stage, err = readString(d)
+	case "http":
+		err = readObject(d, func(d *jsontext.Decoder, name string) (err error) {
+			if name == "method" {
+				e.method, err = readString(d)
+				return err
+			}
+			return d.SkipValue()
+		})
+	default:
+		err = d.SkipValue()
+	}
+	return err
 }
 
 // request returns the HTTP request that e describes.
 func (e *event) request(ctx context.Context) (*http.Request, error) {
-	method, u := e.Method, &url.URL{}
-	switch e.Version {
+	u := &url.URL{}
+	switch e.version {
 	case "2.0":
-		method = e.Context.HTTP.Method
-		u.Path = e.withoutStage(e.RawPath)
-		u.RawQuery = e.RawQueryString
+		u.Path = e.withoutStage(e.path)
+		u.RawQuery = e.rawQuery
 	case "1.0":
-		u.Path = e.withoutStage(e.Path)
-		u.RawQuery = url.Values(e.MultiValueQuery).Encode()
+		u.Path = e.withoutStage(e.path)
+		u.RawQuery = url.Values(e.multiValueQuery).Encode()
 	case "":
-		u.Path, u.RawPath = unescaped(e.Path)
-		u.RawQuery = url.Values(e.MultiValueQuery).Encode()
+		u.Path, u.RawPath = unescaped(e.path)
+		u.RawQuery = url.Values(e.multiValueQuery).Encode()
 	default:
 		return nil, errNotHTTP
 	}
-	body, ok := e.body()
-	if method == "" || !ok {
+	body, ok := e.content()
+	if e.method == "" || !ok {
 		return nil, errNotHTTP
 	}
 
@@ -71,7 +132,7 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 	host := header.Get("Host")
 	header.Del("Host") // as net/http has it
 	r := &http.Request{
-		Method:        method,
+		Method:        e.method,
 		URL:           u,
 		RequestURI:    u.RequestURI(),
 		Proto:         "HTTP/1.1",
@@ -90,8 +151,8 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 // again would make two resources of "a%2Fb" one; and it begins with the stage,
 // unless that is $default, also where a custom domain hides it.
 func (e *event) withoutStage(path string) string {
-	rest, found := strings.CutPrefix(path, "/"+e.Context.Stage)
-	if found && strings.HasPrefix(rest, "/") && e.Context.Stage != "" {
+	rest, found := strings.CutPrefix(path, "/"+e.stage)
+	if found && strings.HasPrefix(rest, "/") && e.stage != "" {
 		return rest
 	}
 	return path
@@ -112,8 +173,8 @@ func unescaped(path string) (decoded, raw string) {
 // header returns the headers under their canonical names: HTTP APIs send
 // lower case, REST APIs what the client wrote, sam local Title-Case.
 func (e *event) header() http.Header {
-	h := make(http.Header, len(e.Headers))
-	for name, values := range e.MultiValueHeaders {
+	h := make(http.Header, len(e.headers))
+	for name, values := range e.multiValueHeaders {
 		for _, value := range values {
 			h.Add(name, value)
 		}
@@ -121,32 +182,32 @@ func (e *event) header() http.Header {
 	if len(h) > 0 {
 		return h // the multi-value headers hold the others too
 	}
-	for name, value := range e.Headers {
+	for name, value := range e.headers {
 		h.Add(name, value)
 	}
 	return h
 }
 
-// body returns the bytes that the client sent, and whether there can be such.
+// content returns the bytes that the client sent, and whether there can be such.
 //
 // A body which the event could not carry whole (half a character, broken
 // base64) is returned as the quoted text that stands in the event: a JSON
 // string is no JSON object, so it is refused as the client's mistake and never
 // stored as something else.
-func (e *event) body() (body []byte, ok bool) {
-	switch e.Body.Kind() {
+func (e *event) content() (body []byte, ok bool) {
+	switch e.body.Kind() {
 	case jsontext.KindInvalid, jsontext.KindNull: // absent or null
 		return nil, true
 	case jsontext.KindString:
 	default:
 		return nil, false
 	}
-	body, err := jsontext.AppendUnquote(nil, e.Body)
-	if err == nil && e.Base64 {
+	body, err := jsontext.AppendUnquote(nil, e.body)
+	if err == nil && e.base64 {
 		body, err = base64.StdEncoding.AppendDecode(nil, body)
 	}
 	if err != nil {
-		return e.Body, true
+		return e.body, true
 	}
 	return body, true
 }

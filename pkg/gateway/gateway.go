@@ -19,8 +19,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/api"
 )
@@ -53,10 +51,8 @@ type function struct {
 
 // Invoke is called by the Lambda runtime with one event at a time.
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var e event
-	// Half a character must not fail the whole event, which the client would
-	// see as a 500: it is refused where it stands (see event.body).
-	if err := json.Unmarshal(payload, &e, jsontext.AllowInvalidUTF8(true)); err != nil {
+	e, err := parse(payload)
+	if err != nil {
 		return nil, fmt.Errorf("the event is not an API Gateway event: %w", err)
 	}
 	// Not the event's own id: sam local repeats it, and Lambda's is the one
@@ -64,7 +60,7 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		ctx = api.WithRequestID(ctx, lc.AwsRequestID)
 	}
-	if e.isDirect() && len(f.direct) > 0 {
+	if e.direct && len(f.direct) > 0 {
 		return f.call(ctx, payload, f.direct[0])
 	}
 	r, err := e.request(ctx)
@@ -73,7 +69,7 @@ func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	var w response
 	f.handler.ServeHTTP(&w, r)
-	return w.encode(e.Version, r.Method)
+	return w.encode(e.version, r.Method), nil
 }
 
 // errNotHTTP names the only events that this door lets in.

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -40,36 +40,57 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// An answer is a function's result in either format: 1.0 reads the
-// multi-value headers, 2.0 reads the headers.
-type answer struct {
-	Status            int                 `json:"statusCode"`
-	Headers           map[string]string   `json:"headers,omitempty"`
-	MultiValueHeaders map[string][]string `json:"multiValueHeaders,omitempty"`
-	Body              string              `json:"body"`
-	Base64            bool                `json:"isBase64Encoded"`
+// encode returns a function's result for an event of the given version: 1.0
+// has multi-value headers, 2.0 has headers. An answer to HEAD has no body (RFC
+// 9110, section 9.3.2).
+func (w *response) encode(version, method string) []byte {
+	w.WriteHeader(http.StatusOK) // where the handler wrote nothing
+	body, binary := w.body.Bytes(), false
+	switch {
+	case method == http.MethodHead:
+		body = nil
+	case !utf8.Valid(body):
+		body, binary = base64.StdEncoding.AppendEncode(nil, body), true
+	}
+	name, value := "multiValueHeaders", quoteAll
+	if version == "2.0" {
+		name, value = "headers", quoteJoined
+	}
+	dst := make([]byte, 0, 2*len(body)+1024)
+	dst = append(dst, `{"statusCode":`...)
+	dst = strconv.AppendInt(dst, int64(w.status), 10)
+	dst = append(dst, `,"`+name+`":{`...)
+	separator := ""
+	for name, values := range w.sent {
+		dst = append(dst, separator...)
+		dst = append(quote(dst, name), ':')
+		dst = value(dst, values)
+		separator = ","
+	}
+	dst = append(dst, `},"body":`...)
+	dst = quote(dst, body)
+	dst = append(dst, `,"isBase64Encoded":`...)
+	return append(strconv.AppendBool(dst, binary), '}')
 }
 
-// encode returns the answer to an event of the given version. An answer to
-// HEAD has no body (RFC 9110, section 9.3.2).
-func (w *response) encode(version, method string) ([]byte, error) {
-	w.WriteHeader(http.StatusOK) // where the handler wrote nothing
-	a := answer{Status: w.status}
-	if version == "2.0" {
-		a.Headers = make(map[string]string, len(w.sent))
-		for name, values := range w.sent {
-			a.Headers[name] = strings.Join(values, ", ")
+func quoteJoined(dst []byte, values []string) []byte {
+	return quote(dst, strings.Join(values, ", "))
+}
+
+func quoteAll(dst []byte, values []string) []byte {
+	dst = append(dst, '[')
+	for i, v := range values {
+		if i > 0 {
+			dst = append(dst, ',')
 		}
-	} else {
-		a.MultiValueHeaders = w.sent
+		dst = quote(dst, v)
 	}
-	switch body := w.body.Bytes(); {
-	case method == http.MethodHead:
-	case utf8.Valid(body):
-		a.Body = string(body)
-	default:
-		a.Body, a.Base64 = base64.StdEncoding.EncodeToString(body), true
-	}
-	// A header that repeats half a character of the client's is no failure.
-	return json.Marshal(a, jsontext.AllowInvalidUTF8(true))
+	return append(dst, ']')
+}
+
+// quote appends a JSON string. A header that repeats half a character of the
+// client's is no failure: AppendQuote has put U+FFFD there.
+func quote[Text []byte | string](dst []byte, text Text) []byte {
+	dst, _ = jsontext.AppendQuote(dst, text)
+	return dst
 }

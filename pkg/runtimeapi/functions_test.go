@@ -32,32 +32,10 @@ import (
 // for this machine.
 func TestEveryFunctionAnswers(t *testing.T) {
 	endpoint := enginetest.Start(t)
-	table := dynamo.New(dynamodb.New(dynamodb.Options{
-		Region:       "local",
-		Credentials:  aws.CredentialsProviderFunc(anyCredentials),
-		BaseEndpoint: &endpoint,
-	}, dynamo.Configure), "leads")
-	if err := table.CreateTable(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tenant := lead.Tenant{Account: "boot", Mode: lead.Test}
-	key, record := apikey.Mint(tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
-	if err := table.CreateKey(t.Context(), record); err != nil {
-		t.Fatal(err)
-	}
-	made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.Once{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, made := populate(t, endpoint)
 	const collection = "/api/crm/lead"
-	member := collection + "/" + string(made.ID)
-	request := func(method, path, body string) []byte {
-		return marshal(t, map[string]any{
-			"version": "2.0", "rawPath": path, "body": body,
-			"headers":        map[string]string{"authorization": "Bearer " + key, "content-type": "application/json"},
-			"requestContext": map[string]any{"stage": "$default", "http": map[string]string{"method": method}},
-		})
-	}
+	member := collection + "/" + string(made)
+	request := func(method, path, body string) []byte { return request(t, key, method, path, body) }
 	// Each function with its event and what its answer holds, as JSON.
 	functions := []struct {
 		name  string
@@ -65,8 +43,8 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		holds []string
 	}{
 		{"create-lead", request("POST", collection, `{"city":"Zürich"}`), []string{`"statusCode":201`, "Zürich"}},
-		{"retrieve-lead", request("GET", member, ""), []string{`"statusCode":200`, string(made.ID)}},
-		{"list-leads", request("GET", collection, ""), []string{`"statusCode":200`, string(made.ID)}},
+		{"retrieve-lead", request("GET", member, ""), []string{`"statusCode":200`, string(made)}},
+		{"list-leads", request("GET", collection, ""), []string{`"statusCode":200`, string(made)}},
 		{"update-lead", request("PATCH", member, `{"city":"Bern"}`), []string{`"statusCode":200`, "Bern"}},
 		{"delete-lead", request("DELETE", member, ""), []string{`"statusCode":200`, "deleted"}},
 		{"unmatched", request("GET", "/", ""), []string{`"statusCode":404`, "route_unknown", `"Request-Id":"the-request"`}},
@@ -106,6 +84,39 @@ func TestEveryFunctionAnswers(t *testing.T) {
 			t.Errorf("there is no event for the function %s: add one to this test", name)
 		}
 	}
+}
+
+// populate makes a table with a key and a lead of its account.
+func populate(t *testing.T, endpoint string) (key string, id lead.ID) {
+	t.Helper()
+	table := dynamo.New(dynamodb.New(dynamodb.Options{
+		Region:       "local",
+		Credentials:  aws.CredentialsProviderFunc(anyCredentials),
+		BaseEndpoint: &endpoint,
+	}, dynamo.Configure), "leads")
+	if err := table.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tenant := lead.Tenant{Account: "boot", Mode: lead.Test}
+	key, record := apikey.Mint(tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	if err := table.CreateKey(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, made.ID
+}
+
+// request is an event of an HTTP API.
+func request(t *testing.T, key, method, path, body string) []byte {
+	t.Helper()
+	return marshal(t, map[string]any{
+		"version": "2.0", "rawPath": path, "body": body,
+		"headers":        map[string]string{"authorization": "Bearer " + key, "content-type": "application/json"},
+		"requestContext": map[string]any{"stage": "$default", "http": map[string]string{"method": method}},
+	})
 }
 
 func marshal(t *testing.T, v any) []byte {

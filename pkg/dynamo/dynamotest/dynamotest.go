@@ -107,7 +107,9 @@ func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections is for [http.Client.CloseIdleConnections].
-func (m *Meter) CloseIdleConnections() { m.next.(*http.Transport).CloseIdleConnections() }
+func (m *Meter) CloseIdleConnections() {
+	m.next.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+}
 
 type roundTripper func(*http.Request) (*http.Response, error)
 

@@ -39,6 +39,8 @@ func (w *world) events(ctx context.Context, name string) (events, error) {
 			}
 			return nil
 		}})
+	case smallest:
+		return same(event{retrieve, contains("Ada Lovelace")})
 	case ordinary:
 		return same(event{retrieve, answers(200, `"ln":"Ada Lovelace"`)})
 	case "retrieve-lead":

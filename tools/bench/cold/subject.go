@@ -19,6 +19,7 @@ import (
 
 const (
 	empty    = "empty"
+	smallest = "smallest"
 	ordinary = "ordinary"
 	peers    = "tools/bench/cold/peers"
 )
@@ -53,11 +54,13 @@ func build(ctx context.Context, dir string, w *world) ([]*subject, error) {
 		return nil, err
 	}
 	b := builder{ctx, dir}
-	all := []*subject{{name: empty, env: shipped}}
-	if err := b.make(all[0], peers); err != nil {
-		return nil, err
+	all := []*subject{{name: empty, env: shipped}, {name: smallest, env: shipped}}
+	for _, peer := range all {
+		if err := b.make(peer, peers); err != nil {
+			return nil, err
+		}
 	}
-	plain := &subject{name: ordinary, env: append([]string{"SSL_CERT_FILE=" + w.usual, "TENANT=cold/test"}, common(w)...)}
+	plain := &subject{name: ordinary, env: append([]string{"SSL_CERT_FILE=" + w.usual}, common(w)...)}
 	if err := b.plain(plain); err != nil {
 		return nil, err
 	}
@@ -183,6 +186,7 @@ func common(w *world) []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + w.endpoint, "AWS_REGION=eu-west-1", "LEADS_TABLE=" + tableName,
 		"AWS_ACCESS_KEY_ID=cold", "AWS_SECRET_ACCESS_KEY=cold", "AWS_SESSION_TOKEN=" + strings.Repeat("cold", 200),
+		"TENANT=" + w.tenant.Account + "/" + string(w.tenant.Mode), // of the peers
 		"LEADS_ACCOUNT=" + w.tenant.Account, "LEADS_MODE=" + string(w.tenant.Mode), "LEADS_BUS=leads",
 		"LEADS_QUEUE_URL=" + w.endpoint + "/queue", "LEADS_DEAD_LETTERS_URL=" + w.endpoint + "/letters.fifo",
 	}

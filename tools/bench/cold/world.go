@@ -106,13 +106,14 @@ func (w *world) openDoor(chain tls.Certificate) error {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 16}
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // of functions that were ended
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	w.endpoint = "https://" + listener.Addr().String()
 	w.door = &http.Server{
-		ErrorLog: log.New(io.Discard, "", 0), // of functions that were ended
+		ErrorLog: proxy.ErrorLog,
 		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AWSEvents.") {
 				rw.Header().Set("Content-Type", "application/x-amz-json-1.1")

@@ -19,18 +19,32 @@ import (
 	"time"
 )
 
-// Prices in dollars, of the region us-east-1, at the first step of each scale.
-// They were written down on 2026-11-24 without reading them off these pages:
-// compare before you rely on them.
-const (
-	perMillionReads    = 0.125        // https://aws.amazon.com/dynamodb/pricing/on-demand/
-	perMillionWrites   = 0.625        // the same
-	perMillionCalls    = 0.20         // https://aws.amazon.com/lambda/pricing/
-	perGBSecond        = 0.0000133334 // the same, arm64
-	perMillionRequests = 1.00         // https://aws.amazon.com/api-gateway/pricing/, HTTP APIs
+// seen is when the prices were read, on the pages that stand with them: AWS's own
+// (https://aws.amazon.com/dynamodb/pricing/on-demand/, .../lambda/pricing/ and
+// .../api-gateway/pricing/) could not be reached, so these are others' accounts
+// of them. Compare before you rely on them.
+const seen = "2026-11-24"
 
-	memoryGB = 0.5 // of template.yaml
+// Prices in dollars, of the region us-east-1, at the first step of each scale.
+var (
+	perMillionReads    = price{0.125, "million read request units of DynamoDB, on demand", "https://airbyte.com/data-engineering-resources/dynamodb-pricing"}
+	perMillionWrites   = price{0.625, "million write request units of DynamoDB, on demand", perMillionReads.source}
+	perMillionCalls    = price{0.20, "million requests of Lambda", "https://git.mcrn.ar/mariano/lambda_local_runner/src/branch/main/docs/lambdas-md/lambda-13-cost.md"}
+	perGBSecond        = price{0.0000133334, "GB-second of Lambda, arm64", "https://cloudchipr.com/blog/aws-lambda-pricing"}
+	perMillionRequests = price{1.00, "million requests of an HTTP API", "https://awsforengineers.com/blog/aws-api-gateway-pricing-explained"}
+
+	prices = []price{perMillionReads, perMillionWrites, perMillionCalls, perGBSecond, perMillionRequests}
 )
+
+// price is what is paid for something, and who says so.
+type price struct {
+	dollars float64
+	of      string
+	source  string
+}
+
+// memoryGB is that of template.yaml.
+const memoryGB = 0.5
 
 // naiveWrites are the units of a design without books that keeps a lead of up
 // to 1 KB and an index of keys: counted by DynamoDB's rules, and not measured.
@@ -59,20 +73,24 @@ func run(path string) error {
 		return err
 	}
 	defer file.Close()
-	fmt.Printf("Dollars for a million requests: HTTP API %.2f, call of a function %.2f, %g GB for its time on arm64, units on demand.\n",
-		perMillionRequests, perMillionCalls, memoryGB)
+	fmt.Printf("Prices in dollars, us-east-1, read on %s:\n", seen)
+	for _, p := range prices {
+		fmt.Printf("  %-12s a %s (%s)\n", strconv.FormatFloat(p.dollars, 'f', -1, 64), p.of, p.source)
+	}
+	fmt.Printf("Below, dollars for a million requests: HTTP API, call of a function, its time with %g GB, units.\n", memoryGB)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer t.Flush()
-	rows := 0
+	rows, figures := 0, false
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := lines.Text()
 		if match := size.FindStringSubmatch(line); match != nil {
+			figures = true
 			fmt.Fprintf(t, "\n%s leads\tunits\tdollars\tnaive: units\tdollars\tnaive / ours\t\n", match[1])
 		}
-		if !row.MatchString(line) {
+		if !figures || !row.MatchString(line) {
 			continue
 		}
-		if err := price(t, strings.Split(line, "|")); err != nil {
+		if err := printRow(t, strings.Split(line, "|")); err != nil {
 			return fmt.Errorf("%s: %w in %q", path, err, line)
 		}
 		rows++
@@ -83,9 +101,9 @@ func run(path string) error {
 	return nil
 }
 
-// price prints the line of one operation. Its cells are as in the figures:
+// printRow prints the line of one operation. Its cells are as in the figures:
 // operation, requests, units, time, and the last three again for the naive way.
-func price(t *tabwriter.Writer, cells []string) error {
+func printRow(t *tabwriter.Writer, cells []string) error {
 	if len(cells) < 8 {
 		return errors.New("too few cells")
 	}
@@ -134,7 +152,7 @@ func dollars(name string, units float64, took time.Duration) float64 {
 		perUnit = perMillionReads
 	}
 	billed := math.Ceil(took.Seconds()*1000) / 1000 // Lambda counts whole milliseconds
-	return perMillionRequests + perMillionCalls + units*perUnit + billed*1e6*memoryGB*perGBSecond
+	return perMillionRequests.dollars + perMillionCalls.dollars + units*perUnit.dollars + billed*1e6*memoryGB*perGBSecond.dollars
 }
 
 func number(cell string) (float64, error) {

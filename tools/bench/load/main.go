@@ -1,7 +1,8 @@
 // Command load sends leads serve a steady load of mixed requests, as many a
-// second as it is told whether the answers come or not, and then the same to
-// the database alone: the same calls of the store, through the same SDK. What
-// lies between the two is the price of the API. "make bench-load" calls it.
+// second as it is told whether the answers come or not, and in turn the database
+// alone, through the bare SDK: the very requests that the API makes of it, planned
+// beforehand (bare.go). What lies between the two is the price of the
+// API. "make bench-load" calls it.
 //
 //	go run . [-rate N] [-for DURATION] [-rounds N]
 //
@@ -69,6 +70,7 @@ func run(ctx context.Context, rate vegeta.Rate, lasting time.Duration, rounds in
 	}
 	defer os.RemoveAll(dir)
 
+	n := rate.Freq * int(lasting.Seconds()+1) * rounds // at most
 	var sides []*side
 	var serving *server
 	for _, name := range []string{"leads serve", "the database alone"} {
@@ -77,7 +79,7 @@ func run(ctx context.Context, rate vegeta.Rate, lasting time.Duration, rounds in
 			return err
 		}
 		defer db.Stop()
-		requests, err := prepare(ctx, db.Endpoint(), rate.Freq*int(lasting.Seconds()+1)*rounds)
+		requests, err := prepare(ctx, db.Endpoint(), n)
 		if err != nil {
 			return err
 		}
@@ -90,7 +92,12 @@ func run(ctx context.Context, rate vegeta.Rate, lasting time.Duration, rounds in
 			requests.url = serving.url
 			s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 30 * time.Second}
 		} else {
-			s.client = &http.Client{Transport: direct{requests}}
+			requests.url = "http://database" // nobody dials it
+			bare, err := plan(ctx, db.Endpoint(), requests, n)
+			if err != nil {
+				return err
+			}
+			s.client = &http.Client{Transport: bare}
 		}
 		sides = append(sides, s)
 	}
@@ -120,7 +127,7 @@ func (s *side) attack(rate vegeta.Rate, lasting time.Duration) {
 	attacker := vegeta.NewAttacker(vegeta.Client(s.client), vegeta.Workers(16), vegeta.MaxWorkers(512))
 	for result := range attacker.Attack(s.requests.next, rate, lasting, s.name) {
 		s.total.Add(result)
-		operation := operationOf(result.Method, strings.TrimPrefix(result.URL, s.requests.url))
+		operation := operationOf(result.Method, result.URL[strings.Index(result.URL, collection):])
 		if s.each[operation] == nil {
 			s.each[operation] = &vegeta.Metrics{}
 		}
