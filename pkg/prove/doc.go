@@ -7,6 +7,7 @@
 //	break    builds that are wrong on purpose, which the proofs must notice
 //	world    an account of its own with a few leads, for each case
 //	crash    every fault at every request of every operation
+//	deliver  the operations of the event functions, and what is around them
 //	weave    every interleaving of two operations on one lead
 //	history  many clients at once under faults, judged as linearizable or not
 //

@@ -3,13 +3,16 @@ package prove
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -144,31 +147,72 @@ func TestDatabaseOverload(t *testing.T) {
 	wg.Wait()
 }
 
-// TestAnswerLeavesBeforeTheDeadline lets the database hang while Lambda gives
-// the function another second and a half.
+// TestAnswerLeavesBeforeTheDeadline has the database hang, from each request of
+// each operation on, while Lambda gives the function another second and a half.
+// Its clock is one that moves only while all wait.
 func TestAnswerLeavesBeforeTheDeadline(t *testing.T) {
 	client := startPatient(t)
 	for _, o := range operations() {
 		t.Run(o.name, func(t *testing.T) {
-			t.Parallel()
 			w, err := newWorld(t.Context(), client, 2, o.between+time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, r := range o.before {
-				w.call(t.Context(), r)
+			for _, earlier := range o.before {
+				earlier.do(t.Context(), w)
 			}
-			ctx, cancel := context.WithTimeout(over(t.Context(), hangs), 1500*time.Millisecond)
-			defer cancel()
-			a := w.call(ctx, o.request)
-			if ctx.Err() != nil {
-				t.Error("it left too late")
-			}
-			if !busy(a) {
-				t.Error(a)
+			w.reborn()
+			var said []wire
+			o.act.do(over(t.Context(), func(x *exchange) (*http.Response, error) {
+				if of("SendMessageBatch", "PutEvents")(x) {
+					said = append(said, (*exchange).send) // no network is needed for it
+					return x.send()
+				}
+				resp, err := x.send()
+				if err != nil {
+					return nil, err
+				}
+				again, err := repeats(resp)
+				said = append(said, again)
+				return again(x)
+			}), w)
+			for n := range said {
+				for _, left := range []time.Duration{1500 * time.Millisecond, o.act.margin() + 200*time.Millisecond} {
+					synctest.Test(t, func(t *testing.T) {
+						w.queue, w.dead, w.bus = &queue{patience: time.Minute}, &queue{fifo: true, patience: time.Minute}, &bus{patience: time.Minute}
+						w.reborn()
+						ctx, cancel := context.WithTimeout(over(t.Context(), numbered(func(i int, x *exchange) (*http.Response, error) {
+							if i < n {
+								return said[i](x)
+							}
+							return hangs(x)
+						})), left)
+						defer cancel()
+						a := o.act.do(ctx, w)
+						if ctx.Err() != nil {
+							t.Errorf("it left too late, where request %d hangs", n+1)
+						}
+						if !o.act.later(a) {
+							t.Errorf("where request %d hangs: %v", n+1, a)
+						}
+					})
+				}
 			}
 		})
 	}
+}
+
+// repeats returns a wire that says the same as this answer.
+func repeats(resp *http.Response) (wire, error) {
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	return func(x *exchange) (*http.Response, error) {
+		again := *resp
+		again.Body, again.Request = io.NopCloser(bytes.NewReader(body)), x.request
+		return &again, nil
+	}, nil
 }
 
 // TestNothingLeaks works under faults for a while and counts what is left.
