@@ -18,7 +18,7 @@ import (
 
 // columns are the operations of the report.
 var columns = []string{"create", "create with key", "retrieve", "list", "update", "update If-Match", "delete", "delete If-Match",
-	"in: SQS", "in: SQS FIFO", "in: EventBridge", "in: SNS", "in: S3", "in: many leads", "out: changes", "two at once", "many at once"}
+	"in: SQS", "in: SQS FIFO", "in: EventBridge", "in: SNS", "in: S3", "in: many leads", "out: changes", "two at once", "many at once", "real processes"}
 
 // act is something that a client or a source does to a world, and may do again.
 type act interface {
