@@ -120,19 +120,29 @@ func (p *process) handler(t testing.TB, client *http.Client) http.Handler {
 	})
 }
 
-// goroutines ends the process and counts those that it had.
-func (p *process) goroutines(t *testing.T) (n int, stacks string) {
+// leftovers ends the process and returns the stacks of the goroutines that it
+// had, beside those of connections on which nothing happens: of these, two for
+// each that leads to the database.
+func (p *process) leftovers(t *testing.T) (stacks []string, connections int) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
 	p.ended()
-	stacks = p.log.text.String()
-	n = len(regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(stacks, -1))
-	if n == 0 {
-		t.Fatalf("the process does not tell its goroutines: %s", stacks)
+	for stack := range strings.SplitSeq(p.log.text.String(), "\n\n") {
+		switch {
+		case !strings.HasPrefix(stack, "goroutine "):
+		case strings.Contains(stack, "net/http.(*persistConn)"):
+			connections++
+		case strings.Contains(stack, "net/http.(*conn)") && !strings.Contains(stack, "/pkg/api."):
+		default:
+			stacks = append(stacks, stack)
+		}
 	}
-	return n, stacks
+	if len(stacks) == 0 {
+		t.Fatalf("the process does not tell its goroutines: %s", p.log.text.String())
+	}
+	return stacks, connections / 2
 }
 
 // largest returns how much memory an ended process had at most, in bytes.
@@ -198,18 +208,27 @@ func TestTornSockets(t *testing.T) {
 	}
 	caller.CloseIdleConnections()
 	for i, p := range processes {
-		n, stacks := p.goroutines(t)
-		// Each connection has two, and leads serve some of its own.
-		if most := 2*int(proxy.open.Load()) + 20; n > most {
-			t.Errorf("process %d has %d goroutines in the end, want at most %d\n%s", i+1, n, most, stacks)
+		p.mustBeClean(t)
+		if log := p.log.text.String(); strings.Contains(log, `"status":500`) {
+			t.Errorf("process %d answered 500: %.500s", i+1, log[max(0, strings.Index(log, `"status":500`)-200):])
 		}
-		if size := p.largest(); size > 128<<20 {
-			t.Errorf("process %d had %d MB", i+1, size>>20)
-		}
-		t.Logf("process %d: %d goroutines in the end, at most %d MB", i+1, n, p.largest()>>20)
-		if at := strings.Index(stacks, `"status":500`); at >= 0 {
-			t.Errorf("process %d answered 500: %.500s", i+1, stacks[max(0, at-200):])
-		}
+	}
+}
+
+// mustBeClean ends the process and fails where it has kept goroutines or
+// connections, or had too much memory.
+func (p *process) mustBeClean(t *testing.T) {
+	t.Helper()
+	stacks, connections := p.leftovers(t)
+	t.Logf("in the end %d goroutines and %d connections to the database, at most %d MB", len(stacks), connections, p.largest()>>20)
+	if len(stacks) > 20 {
+		t.Errorf("%d goroutines are left:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
+	}
+	if connections > 256 { // as many as it keeps for the next crowd
+		t.Errorf("%d connections to the database are left", connections)
+	}
+	if p.largest() > 256<<20 {
+		t.Errorf("it had %d MB", p.largest()>>20)
 	}
 }
 

@@ -177,10 +177,13 @@ func (w *world) callOn(ctx context.Context, process http.Handler, r request) ans
 	}
 	recorder := httptest.NewRecorder()
 	process.ServeHTTP(recorder, hr)
-	h := recorder.Header()
-	body := strings.ReplaceAll(recorder.Body.String(), h.Get("Request-Id"), "REQUEST-ID")
+	return w.answer(recorder.Code, recorder.Header(), recorder.Body.String())
+}
+
+func (w *world) answer(status int, h http.Header, body string) answer {
+	body = strings.ReplaceAll(body, h.Get("Request-Id"), "REQUEST-ID")
 	return answer{
-		status: recorder.Code, etag: h.Get("ETag"), location: w.named(h.Get("Location")),
+		status: status, etag: h.Get("ETag"), location: w.named(h.Get("Location")),
 		replay: h.Get("Idempotent-Replayed"), wait: h.Get("Retry-After"), body: w.named(body),
 	}
 }
