@@ -129,6 +129,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 // TestHistoriesShowMistakes breaks the product and expects a history that
 // cannot have happened.
 func TestHistoriesShowMistakes(t *testing.T) {
+	t.Parallel()
 	client := start(t)
 	for _, name := range []string{"an update checks nothing", "an update leaves no nonce"} {
 		t.Run(name, func(t *testing.T) {

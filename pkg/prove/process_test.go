@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
@@ -145,13 +147,27 @@ func (p *process) leftovers(t *testing.T) (stacks []string, connections int) {
 	return stacks, connections / 2
 }
 
-// largest returns how much memory an ended process had at most, in bytes.
-func (p *process) largest() int64 {
-	kept := p.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
-	if runtime.GOOS == "darwin" {
-		return kept
+// memory returns how much memory the process has had at most, in bytes or, where
+// the system does not tell that, how much it has now.
+func (p *process) memory(t *testing.T) (bytes int64) {
+	t.Helper()
+	pid := fmt.Sprint(p.cmd.Process.Pid)
+	said, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		if said, err = exec.Command("ps", "-o", "rss=", "-p", pid).Output(); err != nil {
+			t.Fatal(err)
+		}
+		said = append([]byte("VmHWM:"), said...)
 	}
-	return kept << 10 // Linux counts in KB
+	found := regexp.MustCompile(`VmHWM:\s*(\d+)`).FindSubmatch(said)
+	if found == nil {
+		t.Fatalf("the memory of the process is not in %s", said)
+	}
+	kilobytes, err := strconv.ParseInt(string(found[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes << 10
 }
 
 // TestTornSockets has clients work on a few leads over two real processes,
@@ -215,20 +231,48 @@ func TestTornSockets(t *testing.T) {
 	}
 }
 
+// TestTornSocketsShowMistakes breaks the product and expects that torn sockets
+// show it.
+func TestTornSocketsShowMistakes(t *testing.T) {
+	t.Parallel()
+	client := startPatient(t)
+	proxy := startProxy(t, *client.Options().BaseEndpoint, *seed)
+	options, endpoint := client.Options(), proxy.endpoint()
+	options.BaseEndpoint = &endpoint
+	client = dynamodb.New(options)
+	ctx := context.WithValue(t.Context(), buildKey{}, build(noNonce))
+	for i := range uint64(30) {
+		w, err := newWorld(ctx, client, 2, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy.calm.Store(false)
+		h := w.live(ctx, *seed+i, func(int) http.Handler { return w.process() }, func(*rand.Rand) wire { return (*exchange).send })
+		proxy.rest()
+		w.end(ctx, h)
+		if ok, _ := h.judge(register{1, "here"}, 2); !ok {
+			t.Logf("found with seed %d", *seed+i)
+			return
+		}
+	}
+	t.Error("30 histories look as if nothing were wrong")
+}
+
 // mustBeClean ends the process and fails where it has kept goroutines or
 // connections, or had too much memory.
 func (p *process) mustBeClean(t *testing.T) {
 	t.Helper()
+	memory := p.memory(t)
 	stacks, connections := p.leftovers(t)
-	t.Logf("in the end %d goroutines and %d connections to the database, at most %d MB", len(stacks), connections, p.largest()>>20)
+	t.Logf("in the end %d goroutines and %d connections to the database, at most %d MB", len(stacks), connections, memory>>20)
 	if len(stacks) > 20 {
 		t.Errorf("%d goroutines are left:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
 	}
 	if connections > 256 { // as many as it keeps for the next crowd
 		t.Errorf("%d connections to the database are left", connections)
 	}
-	if p.largest() > 256<<20 {
-		t.Errorf("it had %d MB", p.largest()>>20)
+	if memory > 256<<20 {
+		t.Errorf("it had %d MB", memory>>20)
 	}
 }
 

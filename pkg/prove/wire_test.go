@@ -131,11 +131,19 @@ func faults(x *exchange) (possible []fault) {
 	}
 	for i := range x.writes() {
 		for _, code := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
-			all = append(all, fault{fmt.Sprintf("%s at write %d", code, i+1), cancelled(i, code), always, false})
+			all = append(all, fault{fmt.Sprintf("%s at write %d", code, i+1), cancelled(i, code), of("TransactWriteItems"), false})
 		}
 	}
 	for _, f := range all {
 		if f.may(x) {
+			// Requests that are under way together may change places.
+			happens := f.wire
+			f.wire = func(x *exchange) (*http.Response, error) {
+				if f.may(x) {
+					return happens(x)
+				}
+				return x.send()
+			}
 			possible = append(possible, f)
 		}
 	}
