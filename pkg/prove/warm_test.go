@@ -253,6 +253,15 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		}
 		a := w.call(ctx, r)
 		cancel()
+		if chance.IntN(4) == 0 {
+			event := sqsRecord(fmt.Sprint(chance.Uint64()), bodies[chance.IntN(len(bodies))], "in", map[string]string{"idempotency_key": word()}, "")
+			if chance.IntN(2) == 0 {
+				event = sqsRecord("id", bodies[chance.IntN(len(bodies))], "in.fifo", nil, word())
+			}
+			ctx, cancel := context.WithTimeout(over(t.Context(), unreliable(chance)), delivery{}.margin()+40*time.Millisecond)
+			delivery{event: `{"Records":[` + event + `]}`}.do(ctx, w)
+			cancel()
+		}
 		if a.status >= 400 {
 			for _, s := range secrets {
 				if strings.Contains(a.body, s) {
