@@ -175,8 +175,11 @@ func recordApart(operation string, ask []byte, send sender) (*http.Response, err
 		return nil, err
 	}
 	if resp.StatusCode != 200 {
-		reasons := []any{object{"Code": "None"}, object{"Code": "None"},
-			object{"Code": "ConditionalCheckFailed", "Item": parse(body)["Item"]}}
+		reasons := []any{
+			object{"Code": "None"},
+			object{"Code": "None"},
+			object{"Code": "ConditionalCheckFailed", "Item": parse(body)["Item"]},
+		}
 		return answers(400, object{
 			"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
 			"CancellationReasons": reasons,

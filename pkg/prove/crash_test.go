@@ -17,8 +17,10 @@ import (
 )
 
 // columns are the operations of the report.
-var columns = []string{"create", "create with key", "retrieve", "list", "update", "update If-Match", "delete", "delete If-Match",
-	"in: SQS", "in: SQS FIFO", "in: EventBridge", "in: SNS", "in: S3", "in: many leads", "out: changes", "two at once", "many at once", "real processes"}
+var columns = []string{
+	"create", "create with key", "retrieve", "list", "update", "update If-Match", "delete", "delete If-Match",
+	"in: SQS", "in: SQS FIFO", "in: EventBridge", "in: SNS", "in: S3", "in: many leads", "out: changes", "two at once", "many at once", "real processes",
+}
 
 // act is something that a client or a source does to a world, and may do again.
 type act interface {
@@ -171,16 +173,24 @@ func trials(all []baseline) []trial {
 			for _, f := range possible {
 				how := fmt.Sprintf("%s, request %d (%s): ", b.name, n+1, x.operation)
 				row := atEach.ReplaceAllString(f.name, "at each write")
-				alone = append(alone, trial{b, row, how + f.name,
-					func() wire { return script(n, f.wire) }, false})
-				silenced = append(silenced, trial{b, row + ", then silence", how + f.name + ", and nothing more",
-					func() wire { return blackout(n, f.wire) }, true})
-				lasting = append(lasting, trial{b, row + ", over and over", how + f.name + ", over and over",
-					func() wire { return blackoutOf(n, f.wire) }, true})
+				alone = append(alone, trial{
+					b, row, how + f.name,
+					func() wire { return script(n, f.wire) }, false,
+				})
+				silenced = append(silenced, trial{
+					b, row + ", then silence", how + f.name + ", and nothing more",
+					func() wire { return blackout(n, f.wire) }, true,
+				})
+				lasting = append(lasting, trial{
+					b, row + ", over and over", how + f.name + ", over and over",
+					func() wire { return blackoutOf(n, f.wire) }, true,
+				})
 				if writes(x) {
 					first := hiding[chance.IntN(len(hiding))]
-					hidden = append(hidden, trial{b, "done unsaid, then " + row, how + first.name + ", then twice " + f.name,
-						func() wire { return script(n, first.wire, f.wire, f.wire) }, false})
+					hidden = append(hidden, trial{
+						b, "done unsaid, then " + row, how + first.name + ", then twice " + f.name,
+						func() wire { return script(n, first.wire, f.wire, f.wire) }, false,
+					})
 				}
 			}
 		}

@@ -150,8 +150,10 @@ func deliveries() []operation {
 	return []operation{
 		// A key that comes twice makes two transactions of it.
 		{column: "in: SQS", name: "messages", act: send(message("1", name("a")), message("2", bad), keyed("3", name("b")), keyed("4", name("b")), message("5", name("c")))},
-		{column: "in: SQS", name: "messages, some delivered before", before: []act{send(message("1", name("a")))},
-			act: send(message("1", name("a")), message("2", name("b")), message("3", name("c")))},
+		{
+			column: "in: SQS", name: "messages, some delivered before", before: []act{send(message("1", name("a")))},
+			act: send(message("1", name("a")), message("2", name("b")), message("3", name("c"))),
+		},
 		{column: "in: SQS FIFO", name: "messages of a group", act: ordered(send(fifo("1", name("a")), fifo("2", name("b")), fifo("3", bad), fifo("4", name("c"))))},
 		{column: "in: EventBridge", name: "an event", act: bus},
 		{column: "in: EventBridge", name: "an event that was delivered before", before: []act{bus}, act: bus},

@@ -261,6 +261,9 @@ func TestAnswerLeavesBeforeTheDeadline(t *testing.T) {
 					return nil, err
 				}
 				again, err := repeats(resp)
+				if err != nil {
+					return nil, err
+				}
 				said = append(said, again)
 				return again(x)
 			}), w)
@@ -293,7 +296,7 @@ func TestAnswerLeavesBeforeTheDeadline(t *testing.T) {
 // repeats returns a wire that says the same as this answer.
 func repeats(resp *http.Response) (wire, error) {
 	body, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, err
 	}
 	return func(x *exchange) (*http.Response, error) {

@@ -136,7 +136,8 @@ func faults(x *exchange) (possible []fault) {
 	}
 	for _, f := range all {
 		if f.may(x) {
-			// Requests that are under way together may change places.
+			// On a busy machine a request may take too long and be sent again: then
+			// others have the numbers after it.
 			happens := f.wire
 			f.wire = func(x *exchange) (*http.Response, error) {
 				if f.may(x) {
