@@ -121,9 +121,7 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 		return err
 	}
 	defer a.crowd.leave()
-	if err := a.work(x, r, func(tenant lead.Tenant) error {
-		return route.endpoint(a, &call{x, r, tenant, id, body, bodyErr})
-	}); err != nil {
+	if err := a.work(route, &call{exchange: x, r: r, id: id, body: body, bodyErr: bodyErr}); err != nil {
 		x.fail(err)
 	}
 	x.answer()
@@ -132,16 +130,15 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 
 // work calls the endpoint for a request that may be made. Only for that long it
 // has a place at work: no client keeps one by being slow.
-func (a *API) work(x *exchange, r *http.Request, endpoint func(lead.Tenant) error) error {
-	if err := a.crowd.begin(r.Context()); err != nil {
+func (a *API) work(route Route, c *call) (err error) {
+	if err := a.crowd.begin(c.r.Context()); err != nil {
 		return err
 	}
 	defer a.crowd.end()
-	tenant, err := a.authorize(x, r)
-	if err != nil {
+	if c.tenant, err = a.authorize(c.exchange, c.r); err != nil {
 		return err
 	}
-	return endpoint(tenant)
+	return route.endpoint(a, c)
 }
 
 // call is a request to an endpoint, by someone who may make it.
@@ -161,8 +158,8 @@ type exchange struct {
 	requestID string
 	route     string // "" where none matched
 	status    int    // 0 until there is an answer
-	body      []byte
-	answered  bool
+	content   []byte // of the answer
+	answered  bool   // the client has it, or has begun to get it
 	key       apikey.Key
 	err       error // what made it fail, for the log alone
 }
@@ -173,7 +170,7 @@ func (x *exchange) Header() http.Header { return x.client.Header() }
 func (x *exchange) send(status int, body []byte) {
 	x.Header().Set("Content-Type", "application/json")
 	x.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	x.status, x.body = status, body
+	x.status, x.content = status, body
 }
 
 // answer sends the answer to the client, once. An error is of the connection,
@@ -184,7 +181,7 @@ func (x *exchange) answer() {
 	}
 	x.answered = true
 	x.client.WriteHeader(x.status)
-	x.client.Write(x.body) //nolint:errcheck
+	x.client.Write(x.content) //nolint:errcheck
 }
 
 func (a *API) logLine(x *exchange, took time.Duration) {

