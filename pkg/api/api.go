@@ -6,6 +6,7 @@
 //
 //	Handler    request id, time limit, panics, the log line        api.go
 //	match      path and method: 404, 405, OPTIONS                  routes.go
+//	receive    the body, as far as it comes in time: 503           crowd.go
 //	enter      only so many requests at once: 503                  crowd.go
 //	authorize  the API key and its scopes: 401, 403                auth.go
 //	endpoint   parameters, the store, the answer                   leads.go
@@ -15,6 +16,7 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -71,12 +73,13 @@ func New(c Config) *API {
 func (a *API) Handler(routes ...Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := a.now()
-		x := &exchange{ResponseWriter: w, requestID: requestID(r.Context())}
+		x := &exchange{client: w, requestID: requestID(r.Context())}
 		ctx, cancel := context.WithTimeout(r.Context(), timeLeft(r.Context()))
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
 				x.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				x.answer()
 			}
 			if r.Context().Value(quietKey{}) == nil {
 				a.logLine(x, a.now().Sub(start))
@@ -89,6 +92,7 @@ func (a *API) Handler(routes ...Route) http.Handler {
 		if err := a.serve(x, r.WithContext(ctx), routes); err != nil {
 			x.fail(err)
 		}
+		x.answer()
 	})
 }
 
@@ -102,7 +106,7 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 		return errRouteUnknown
 	case r.Method == http.MethodOptions:
 		x.Header().Set("Allow", strings.Join(allow, ", "))
-		x.WriteHeader(http.StatusNoContent)
+		x.status = http.StatusNoContent
 		return nil
 	case found.Name == "":
 		x.Header().Set("Allow", strings.Join(allow, ", "))
@@ -110,15 +114,32 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 	case served < 0:
 		return errRouteUnknown
 	}
-	if err := a.crowd.enter(r.Context()); err != nil {
+	body, bodyErr := a.receive(x, r)
+	if errors.As(bodyErr, new(*lead.BusyError)) {
+		return bodyErr
+	}
+	if err := a.crowd.enter(); err != nil {
 		return err
 	}
 	defer a.crowd.leave()
-	tenant, err := a.authorize(x, r)
-	if err != nil {
+	if err := a.work(routes[served], &call{exchange: x, r: r, id: id, body: body, bodyErr: bodyErr}); err != nil {
+		x.fail(err)
+	}
+	x.answer()
+	return nil
+}
+
+// work calls the endpoint for a request that may be made. Only for that long it
+// has a place at work: no client keeps one by being slow.
+func (a *API) work(route Route, c *call) (err error) {
+	if err := a.crowd.begin(c.r.Context()); err != nil {
 		return err
 	}
-	return routes[served].endpoint(a, &call{x, r, tenant, id})
+	defer a.crowd.end()
+	if c.tenant, err = a.authorize(c.exchange, c.r); err != nil {
+		return err
+	}
+	return route.endpoint(a, c)
 }
 
 // call is a request to an endpoint, by someone who may make it.
@@ -127,30 +148,41 @@ type call struct {
 	r      *http.Request
 	tenant lead.Tenant
 	id     string // of the path, as the client wrote it
+
+	body    []byte
+	bodyErr error // where it could not be read
 }
 
-// exchange is an answer on its way, and what the log says of it.
+// exchange is an answer in the making, and what the log says of it.
 type exchange struct {
-	http.ResponseWriter
+	client    http.ResponseWriter
 	requestID string
 	route     string // "" where none matched
-	status    int    // 0 until the answer has begun
+	status    int    // 0 until there is an answer
+	content   []byte // of the answer
+	answered  bool   // the client has it, or has begun to get it
 	key       apikey.Key
 	err       error // what made it fail, for the log alone
 }
 
-func (x *exchange) WriteHeader(status int) {
-	x.status = status
-	x.ResponseWriter.WriteHeader(status)
-}
+func (x *exchange) Header() http.Header { return x.client.Header() }
 
-// send sends JSON. What it begins it ends, so an error later than that is of
-// the connection, and nobody is left to hear of it.
+// send makes JSON the answer.
 func (x *exchange) send(status int, body []byte) {
 	x.Header().Set("Content-Type", "application/json")
 	x.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	x.WriteHeader(status)
-	x.Write(body) //nolint:errcheck
+	x.status, x.content = status, body
+}
+
+// answer sends the answer to the client, once. An error is of the connection,
+// and nobody is left to hear of it.
+func (x *exchange) answer() {
+	if x.answered {
+		return
+	}
+	x.answered = true
+	x.client.WriteHeader(x.status)
+	x.client.Write(x.content) //nolint:errcheck
 }
 
 func (a *API) logLine(x *exchange, took time.Duration) {

@@ -11,27 +11,38 @@ import (
 
 func TestCrowd(t *testing.T) {
 	c := newCrowd()
+	come := func(ctx context.Context) error {
+		if err := c.enter(); err != nil {
+			return err
+		}
+		if err := c.begin(ctx); err != nil {
+			c.leave()
+			return err
+		}
+		return nil
+	}
 	for range atWork {
-		if err := c.enter(t.Context()); err != nil {
+		if err := come(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	waited := make(chan error)
 	for range inHouse - atWork {
-		go func() { waited <- c.enter(gone) }()
+		go func() { waited <- come(gone) }()
 	}
 	for len(c.house) < inHouse {
 		runtime.Gosched() // until all of them wait
 	}
 	var busy *lead.BusyError
-	if err := c.enter(t.Context()); !errors.As(err, &busy) || busy.Throttled || busy.RetryAfter <= 0 {
+	if err := c.enter(); !errors.As(err, &busy) || busy.Throttled || busy.RetryAfter <= 0 {
 		t.Errorf("a full house answers %v", err)
 	}
-	c.leave()
+	c.end()
 	if err := <-waited; err != nil {
 		t.Errorf("a place became free, and yet %v", err)
 	}
+	c.leave()
 	cancel()
 	for range inHouse - atWork - 1 {
 		if err := <-waited; !errors.As(err, &busy) {
@@ -39,6 +50,7 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 	for range atWork {
+		c.end()
 		c.leave()
 	}
 	if len(c.house)+len(c.work) > 0 {

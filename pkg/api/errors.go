@@ -119,10 +119,10 @@ func problemOf(err error) *problem {
 	}
 }
 
-// fail answers with an error.
+// fail makes an error the answer.
 func (x *exchange) fail(err error) {
 	x.err = err
-	if x.status != 0 { // too late: the answer has begun
+	if x.answered { // too late
 		return
 	}
 	p := problemOf(err)

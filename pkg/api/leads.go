@@ -48,7 +48,7 @@ func (a *API) retrieveLead(c *call) error {
 		return lead.ErrPreconditionFailed
 	case !p.Holds(found.Version):
 		c.Header().Set("ETag", etag(found.Version))
-		c.WriteHeader(http.StatusNotModified)
+		c.status = http.StatusNotModified
 		return nil
 	}
 	return c.sendLead(http.StatusOK, &found)

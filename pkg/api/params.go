@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,10 +13,6 @@ import (
 )
 
 const (
-	// maxBody is the greatest size of a body in bytes. The largest lead fits
-	// in any way of escaping it.
-	maxBody = 128 << 10
-
 	defaultLimit = 20
 	maxLimit     = 100
 
@@ -27,18 +22,13 @@ const (
 // changes reads a body of one of these types, and refuses any query.
 func (c *call) changes(types ...string) ([]lead.Change, error) {
 	invalid := unknownParameters(c.query())
-	body, err := io.ReadAll(http.MaxBytesReader(c.exchange, c.r.Body, maxBody))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, errBodyTooLarge
-	case err != nil:
-		return nil, &lead.SyntaxError{Message: "The body broke off. Send it again, whole."}
+	if c.bodyErr != nil {
+		return nil, c.bodyErr
 	}
-	if len(strings.Trim(string(body), " \t\r\n")) > 0 && !hasType(c.r.Header, types) {
+	if len(strings.Trim(string(c.body), " \t\r\n")) > 0 && !hasType(c.r.Header, types) {
 		return nil, errContentType
 	}
-	changes, err := lead.ParseChanges(body)
+	changes, err := lead.ParseChanges(c.body)
 	var more lead.Invalid
 	if err != nil && !errors.As(err, &more) {
 		return nil, err

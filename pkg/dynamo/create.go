@@ -15,7 +15,8 @@ import (
 
 // Create implements [lead.Store] with one transaction: the lead, its place in
 // the books, and the record of the idempotency key stand together or not at
-// all.
+// all. Where another create with the key is under way it waits for that one's
+// answer, and never returns [lead.ErrKeyInUse].
 func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, once lead.Once) (lead.Lead, bool, error) {
 	now := t.Now()
 	id := t.mint.ID(now)
@@ -33,8 +34,6 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 	switch record := reason(err, 2); {
 	case has(record, refused):
 		return replay(record.Item, made)
-	case has(record, conflict):
-		return lead.Lead{}, false, lead.ErrKeyInUse
 	case has(reason(err, 0), refused):
 		// Nobody else has this id: an attempt of ours took effect and its
 		// answer was lost.

@@ -53,9 +53,12 @@ import (
 // days in a queue and 14 more in one of dead letters, and SNS tries 23 days.
 const Keep = 30 * 24 * time.Hour
 
-// margin is the time kept for dead letters and the answer before Lambda ends
-// the function.
-const margin = 3 * time.Second
+const (
+	// margin is the time kept for dead letters and the answer before Lambda
+	// ends the function, and answerMargin what of it is the answer's.
+	margin       = 3 * time.Second
+	answerMargin = 300 * time.Millisecond
+)
 
 // Ingester makes leads of deliveries. It is safe for concurrent use.
 type Ingester struct {
@@ -96,11 +99,14 @@ func (in *Ingester) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	if err != nil {
 		return nil, failure(err)
 	}
-	work, cancel := context.WithCancel(ctx)
+	work := ctx
 	if deadline, ok := ctx.Deadline(); ok {
-		work, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		var cancel, cancelWork context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
+		defer cancel()
+		work, cancelWork = context.WithDeadline(ctx, deadline.Add(-margin))
+		defer cancelWork()
 	}
-	defer cancel()
 	t := &tally{}
 	answer, err := d.handle(&delivery{in, ctx, work, t})
 	in.Log.LogAttrs(ctx, slog.LevelInfo, "delivery",
@@ -123,8 +129,8 @@ type envelope interface {
 // delivery is one invocation.
 type delivery struct {
 	*Ingester
-	ctx  context.Context // until Lambda ends the function
-	work context.Context // a margin less
+	ctx  context.Context // until it is time to answer
+	work context.Context // until it is time for dead letters
 	*tally
 }
 

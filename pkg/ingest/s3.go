@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -98,7 +99,7 @@ func (all files) handle(d *delivery) ([]byte, error) {
 			continue
 		}
 		if err := d.walk(File{n.S3.Bucket.Name, key, o.Version, o.ETag}, rows.Position{}); err != nil {
-			return nil, err
+			return nil, &lead.BusyError{RetryAfter: time.Second, Err: err}
 		}
 	}
 	return nil, nil

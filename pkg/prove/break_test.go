@@ -2,11 +2,14 @@ package prove
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
+
+	"overplane.dev/leads/pkg/ingest"
 )
 
 // A build sends what a product with some mistake would send in place of a
@@ -30,6 +33,13 @@ var mistakes = map[string]struct {
 	"a create checks nothing and has no token":  {blindCreate, "create"},
 	"a delete is not counted":                   {uncounted, "delete"},
 	"a key that came before makes another lead": {edited("Put", "ConditionExpression", orElse("attribute_exists(pk)")), "create with key"},
+
+	"a record that came before makes another lead": {edited("Put", "ConditionExpression", orElse("attribute_exists(pk)")), "in: "},
+	"a delivery that failed is called done":        {hopeful("TransactWriteItems"), "in: "},
+	"the leads of a batch are counted apart":       {counterApart, "in: SQS"},
+	"a dead letter has no name":                    {nameless, "in: SQS"},
+	"a file's rows that were not sent are dropped": {hopeful("SendMessageBatch"), "in: S3"},
+	"a change that was not published is dropped":   {hopeful("PutEvents"), "out: changes"},
 }
 
 type object = map[string]any
@@ -44,7 +54,7 @@ func parse(text []byte) (o object) {
 	return o
 }
 
-func text(o object) []byte {
+func text(o any) []byte {
 	text, err := json.Marshal(o)
 	if err != nil {
 		panic(err)
@@ -165,8 +175,11 @@ func recordApart(operation string, ask []byte, send sender) (*http.Response, err
 		return nil, err
 	}
 	if resp.StatusCode != 200 {
-		reasons := []any{object{"Code": "None"}, object{"Code": "None"},
-			object{"Code": "ConditionalCheckFailed", "Item": parse(body)["Item"]}}
+		reasons := []any{
+			object{"Code": "None"},
+			object{"Code": "None"},
+			object{"Code": "ConditionalCheckFailed", "Item": parse(body)["Item"]},
+		}
 		return answers(400, object{
 			"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
 			"CancellationReasons": reasons,
@@ -174,4 +187,31 @@ func recordApart(operation string, ask []byte, send sender) (*http.Response, err
 	}
 	o["TransactItems"] = writes[:2]
 	return send(operation, text(o))
+}
+
+// hopeful takes any answer to an operation for success.
+func hopeful(of string) build {
+	return func(operation string, ask []byte, send sender) (*http.Response, error) {
+		resp, err := send(operation, ask)
+		if operation != of || err == nil && resp.StatusCode == 200 {
+			return resp, err
+		}
+		var list []any
+		if operation == "PutEvents" && json.Unmarshal(ask, &list) != nil {
+			return nil, err
+		}
+		return answers(200, busAnswer{make([]bool, len(list))})(&exchange{}) // an empty one to others
+	}
+}
+
+// nameless gives each message a name of its own each time it is sent.
+func nameless(operation string, ask []byte, send sender) (*http.Response, error) {
+	var list []ingest.Message
+	if operation != "SendMessageBatch" || json.Unmarshal(ask, &list) != nil {
+		return send(operation, ask)
+	}
+	for i := range list {
+		list[i].ID = rand.Text()
+	}
+	return send(operation, text(list))
 }

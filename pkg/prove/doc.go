@@ -7,8 +7,11 @@
 //	break    builds that are wrong on purpose, which the proofs must notice
 //	world    an account of its own with a few leads, for each case
 //	crash    every fault at every request of every operation
+//	deliver  the operations of the event functions, and what is around them
 //	weave    every interleaving of two operations on one lead
 //	history  many clients at once under faults, judged as linearizable or not
+//	proxy    sockets that tear, between real processes and the engine
+//	process  leads serve as it is built, behind that proxy and under load
 //
 // "make prove" runs it and prints a table, see docs/reliability.md. A run is
 // as long as the flag -effort says; a seed that failed is run again with -seed.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,7 +145,7 @@ func (h *history) do(client int, in input, call func(request) answer) answer {
 
 	out := output{status: a.status}
 	switch {
-	case busy(a), strings.Contains(a.body, "idempotency_key_in_use"):
+	case unknown(a):
 		out.status, ended = 0, endless
 	case a.replay != "":
 		out.status = 208 // it was made before
@@ -175,6 +174,9 @@ func (h *history) do(client int, in input, call func(request) answer) answer {
 	}
 	return a
 }
+
+// unknown reports whether an answer leaves open what was done.
+func unknown(a answer) bool { return busy(a) || a.status == gaveUp }
 
 // judge reports whether the history can have happened one call at a time.
 func (h *history) judge(first register, total int) (ok bool, why string) {

@@ -120,10 +120,19 @@ func (r *report) print(w io.Writer) {
 	table.Flush()
 }
 
+// workplace is a directory for the whole run.
+var workplace string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	began := time.Now()
+	var err error
+	if workplace, err = os.MkdirTemp("", "prove"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
+	os.RemoveAll(workplace)
 	if len(proven.faults) > 0 {
 		fmt.Printf("\nCases tried, by fault and operation (seed %d, effort %d, %v):\n\n", *seed, *effort, time.Since(began).Round(time.Second))
 		proven.print(os.Stdout)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
@@ -27,6 +30,25 @@ func event(method, path, key, body string) []byte {
 		"headers":        object{"authorization": "Bearer " + key, "content-type": "application/json"},
 		"requestContext": object{"stage": "$default", "http": object{"method": method}},
 	})
+}
+
+// invoked returns the answer of a function to an event.
+func (w *world) invoked(t *testing.T, ctx context.Context, function lambda.Handler, event []byte) answer {
+	t.Helper()
+	out, err := function.Invoke(ctx, event)
+	var said struct {
+		StatusCode int
+		Headers    map[string]string
+		Body       string
+	}
+	if err = errors.Join(err, json.Unmarshal(out, &said)); err != nil {
+		t.Error(err)
+	}
+	header := http.Header{}
+	for name, value := range said.Headers {
+		header.Set(name, value)
+	}
+	return w.answer(said.StatusCode, header, said.Body)
 }
 
 // TestWarmFunctionForgets has one function serve an account, with an event that
@@ -57,18 +79,8 @@ func TestWarmFunctionForgets(t *testing.T) {
 					t.Helper()
 					ctx, cancel := context.WithTimeout(ctx, apiMargin+150*time.Millisecond)
 					defer cancel()
-					out, err := function.Invoke(ctx, e)
-					if err != nil {
-						t.Fatal(err)
-					}
-					var answer struct {
-						StatusCode int
-						Body       string
-					}
-					if err := json.Unmarshal(out, &answer); err != nil {
-						t.Fatal(err)
-					}
-					return answer.StatusCode, answer.Body
+					a := one.invoked(t, ctx, function, e)
+					return a.status, a.body
 				}
 				const path = "/api/crm/lead"
 				broken := over(t.Context(), blackoutOf(at, bad))
@@ -241,6 +253,15 @@ func TestNothingSecretIsSaid(t *testing.T) {
 		}
 		a := w.call(ctx, r)
 		cancel()
+		if chance.IntN(4) == 0 {
+			event := sqsRecord(fmt.Sprint(chance.Uint64()), bodies[chance.IntN(len(bodies))], "in", map[string]string{"idempotency_key": word()}, "")
+			if chance.IntN(2) == 0 {
+				event = sqsRecord("id", bodies[chance.IntN(len(bodies))], "in.fifo", nil, word())
+			}
+			ctx, cancel := context.WithTimeout(over(t.Context(), unreliable(chance)), delivery{}.margin()+40*time.Millisecond)
+			delivery{event: `{"Records":[` + event + `]}`}.do(ctx, w)
+			cancel()
+		}
 		if a.status >= 400 {
 			for _, s := range secrets {
 				if strings.Contains(a.body, s) {

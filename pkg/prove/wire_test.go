@@ -126,14 +126,25 @@ func faults(x *exchange) (possible []fault) {
 		{"met a transaction", says(400, "TransactionConflictException"), of("UpdateItem", "PutItem", "DeleteItem"), false},
 		{"all keys unprocessed", unprocessed(1), of("BatchGetItem"), false},
 		{"a key unprocessed", unprocessed(0), of("BatchGetItem"), false},
+		{"the last message refused", butTheLast(says(400, "Throttled")), of("SendMessageBatch"), false},
+		{"the last event refused", lastRefused, of("PutEvents"), false},
 	}
 	for i := range x.writes() {
 		for _, code := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
-			all = append(all, fault{fmt.Sprintf("%s at write %d", code, i+1), cancelled(i, code), always, false})
+			all = append(all, fault{fmt.Sprintf("%s at write %d", code, i+1), cancelled(i, code), of("TransactWriteItems"), false})
 		}
 	}
 	for _, f := range all {
 		if f.may(x) {
+			// On a busy machine a request may take too long and be sent again: then
+			// others have the numbers after it.
+			happens := f.wire
+			f.wire = func(x *exchange) (*http.Response, error) {
+				if f.may(x) {
+					return happens(x)
+				}
+				return x.send()
+			}
 			possible = append(possible, f)
 		}
 	}
@@ -276,6 +287,30 @@ func unprocessed(all int) wire {
 		answer["UnprocessedKeys"] = left
 		return answers(200, answer)(x)
 	}
+}
+
+// butTheLast has the list that is sent carried out but for its last member, and
+// then goes on over another wire.
+func butTheLast(then wire) wire {
+	return func(x *exchange) (*http.Response, error) {
+		var list []json.RawMessage
+		if err := json.Unmarshal(x.ask, &list); err != nil {
+			return nil, err
+		}
+		x.ask = text(list[:len(list)-1])
+		return after(then)(x)
+	}
+}
+
+// lastRefused has a bus refuse the last event of a request.
+func lastRefused(x *exchange) (*http.Response, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(x.ask, &list); err != nil {
+		return nil, err
+	}
+	refused := make([]bool, len(list))
+	refused[len(list)-1] = true
+	return butTheLast(answers(200, busAnswer{refused}))(x)
 }
 
 // numbered calls at with the number of each exchange, from 0.

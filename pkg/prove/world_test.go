@@ -18,8 +18,10 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/changes"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
 )
 
@@ -52,6 +54,12 @@ type world struct {
 	now   time.Time
 	names map[string]string // of leads, in the order in which they were seen
 	api   http.Handler
+
+	// The event functions, and what is around them.
+	ingester    *ingest.Ingester
+	publisher   *changes.Publisher
+	queue, dead *queue
+	bus         *bus
 }
 
 var worlds atomic.Int64
@@ -65,6 +73,7 @@ func newWorld(ctx context.Context, client *dynamodb.Client, leads int, between t
 		log:    io.Discard,
 		now:    time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		names:  map[string]string{},
+		queue:  &queue{patience: attemptTime}, dead: &queue{fifo: true, patience: attemptTime}, bus: &bus{patience: attemptTime},
 	}
 	text, key := apikey.Mint(w.tenant, apikey.Read|apikey.Write, w.now, time.Time{})
 	w.key = text
@@ -100,8 +109,13 @@ func (w *world) table() *dynamo.Table {
 	return table
 }
 
-// reborn starts the world's process anew.
-func (w *world) reborn() { w.api = w.process() }
+// reborn starts the world's processes anew.
+func (w *world) reborn() {
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	w.api = w.process()
+	w.ingester = &ingest.Ingester{Tenant: w.tenant, Leads: w.table(), Queue: w.queue, DeadLetters: w.dead, Files: files{}, Log: log}
+	w.publisher = &changes.Publisher{Bus: w.bus, Log: log}
+}
 
 func (w *world) clock() time.Time {
 	w.mu.Lock()
@@ -122,6 +136,19 @@ type request struct {
 	header       map[string]string
 	body         string
 }
+
+// do makes the request of the world's process.
+func (r request) do(ctx context.Context, w *world) answer { return w.call(ctx, r) }
+
+// later reports whether the client is told, in our shape, to come again.
+func (request) later(a answer) bool { return busy(a) }
+
+// partly reports whether a request was carried out or not: there is nothing
+// between.
+func (request) partly(before, got, after string) bool { return got == before || got == after }
+
+// margin is what the API keeps for sending its answer.
+func (request) margin() time.Duration { return apiMargin }
 
 // answer is what matters of an answer. Ids stand in it as in a request.
 type answer struct {
@@ -150,10 +177,13 @@ func (w *world) callOn(ctx context.Context, process http.Handler, r request) ans
 	}
 	recorder := httptest.NewRecorder()
 	process.ServeHTTP(recorder, hr)
-	h := recorder.Header()
-	body := strings.ReplaceAll(recorder.Body.String(), h.Get("Request-Id"), "REQUEST-ID")
+	return w.answer(recorder.Code, recorder.Header(), recorder.Body.String())
+}
+
+func (w *world) answer(status int, h http.Header, body string) answer {
+	body = strings.ReplaceAll(body, h.Get("Request-Id"), "REQUEST-ID")
 	return answer{
-		status: recorder.Code, etag: h.Get("ETag"), location: w.named(h.Get("Location")),
+		status: status, etag: h.Get("ETag"), location: w.named(h.Get("Location")),
 		replay: h.Get("Idempotent-Replayed"), wait: h.Get("Retry-After"), body: w.named(body),
 	}
 }
@@ -189,12 +219,17 @@ func (w *world) ids(text string) string {
 	})
 }
 
-// state is all that a client can see of the world.
-func (w *world) state(ctx context.Context) string {
-	// A list that does not add up is tried until the deadline.
+// list is the list of all leads.
+func (w *world) list(ctx context.Context) answer {
+	// One that does not add up is tried until the deadline.
 	soon, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	all := w.call(soon, request{method: "GET", path: "?limit=100"})
+	return w.call(soon, request{method: "GET", path: "?limit=100"})
+}
+
+// see is all that a client can see of the world.
+func (request) see(ctx context.Context, w *world) string {
+	all := w.list(ctx)
 	text := fmt.Sprintf("%d %s", all.status, all.body)
 	for _, name := range namePattern.FindAllString(all.body, -1) {
 		if one := w.call(ctx, request{method: "GET", path: "/" + name}); one.status != 200 {
