@@ -54,13 +54,14 @@ func endOf(cell string) string {
 	return cell[:cellLength-1] + string(cell[cellLength-1]+1) + "~"
 }
 
-// The cells of a period are counted nine to an attribute: of its number, the
-// last four digits are the first cell, the four before them the second. That is
-// a third of the bytes of an attribute to a cell, and 36 of the 38 digits that
-// DynamoDB keeps.
+// The cells of a period are counted seven to an attribute: of its number, the
+// last four digits are the first cell, the four before them the second. That
+// takes less than half the bytes of an attribute to a cell. DynamoDB keeps 38
+// digits, but emulators that count with Python's decimal numbers only 28.
 const (
-	groupCells = 9
+	groupCells = 7
 	cellDigits = 4
+	groups     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg" // their names
 
 	// bookMost is how many leads a page counts at most, so that no cell runs
 	// over into the next. A condition holds it.
@@ -91,7 +92,7 @@ func (m mark) size() int {
 
 // half returns 1 for the cells of the later five minutes, else 0.
 func (m mark) half() int {
-	if len(m.name) == 2 && m.name[1] >= 'h' { // the 18th of 34 groups
+	if len(m.name) == 2 && m.name[1] >= groups[len(groups)/2+1] {
 		return 1
 	}
 	return 0
@@ -101,7 +102,7 @@ func (m mark) half() int {
 func cellMark(letter, cell string) mark {
 	minute, second := int(cell[periodLength]-'0'), int(cell[cellLength-2]-'0')*10+int(cell[cellLength-1]-'0')
 	n := minute*30 + second/2
-	return mark{letter + strconv.FormatInt(int64(n/groupCells), 36), n % groupCells * cellDigits}
+	return mark{letter + groups[n/groupCells:][:1], n % groupCells * cellDigits}
 }
 
 // spanMark returns a mark that counts one span of time. It takes any number,
@@ -117,9 +118,9 @@ func eachMark(book item, enter func(letter byte, span string, n int64)) {
 		case len(name) > 2:
 			enter(letter, name[1:], intOf(value))
 		default:
-			group, _ := strconv.ParseInt(name[1:], 36, 0)
+			group := strings.Index(groups, name[1:])
 			eachCell(value, func(i int, n int64) {
-				enter(letter, nthCell(periodOf(book), int(group)*groupCells+i), n)
+				enter(letter, nthCell(periodOf(book), group*groupCells+i), n)
 			})
 		}
 	}

@@ -34,9 +34,9 @@
 //	d 2026-02-27T14:2  leads of that period that were deleted in this one
 //	n                  how many leads were counted here, at most 9,999
 //
-// Nine cells share a number, four digits each, which n keeps apart: c 09:34:06
-// is what the attribute cd has before its last 24 digits. So the books of a writer
-// who never rests grow by 70 bytes a minute.
+// Seven cells share a number, four digits each, which n keeps apart: c 09:34:06
+// is what the attribute cH has before its last 16 digits. So the books of a
+// writer who never rests grow by 73 bytes a minute.
 //
 // Every mark changes in the transaction that makes or removes the lead, whose
 // condition holds once, so no crash and no retry counts a lead twice or not at
