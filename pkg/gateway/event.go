@@ -74,17 +74,13 @@ func (e *event) member(d *jsontext.Decoder, name string) (err error) {
 	case "httpMethod":
 		e.method, err = plainjson.String(d)
 	case "multiValueHeaders":
-		e.multiValueHeaders, err = plainjson.Map(d, readStrings)
+		e.multiValueHeaders, err = plainjson.Map(d, plainjson.Strings)
 	case "multiValueQueryStringParameters":
-		e.multiValueQuery, err = plainjson.Map(d, readStrings)
+		e.multiValueQuery, err = plainjson.Map(d, plainjson.Strings)
 	default:
 		err = d.SkipValue()
 	}
 	return err
-}
-
-func readStrings(d *jsontext.Decoder) ([]string, error) {
-	return plainjson.List(d, plainjson.String)
 }
 
 func (e *event) contextMember(d *jsontext.Decoder, name string) (err error) {

@@ -52,7 +52,7 @@ func (w *response) encode(version, method string) []byte {
 	case !utf8.Valid(body):
 		body, binary = base64.StdEncoding.AppendEncode(nil, body), true
 	}
-	name, value := "multiValueHeaders", quoteAll
+	name, value := "multiValueHeaders", plainjson.AppendStrings
 	if version == "2.0" {
 		name, value = "headers", quoteJoined
 	}
@@ -75,15 +75,4 @@ func (w *response) encode(version, method string) []byte {
 
 func quoteJoined(dst []byte, values []string) []byte {
 	return plainjson.AppendString(dst, strings.Join(values, ", "))
-}
-
-func quoteAll(dst []byte, values []string) []byte {
-	dst = append(dst, '[')
-	for i, v := range values {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = plainjson.AppendString(dst, v)
-	}
-	return append(dst, ']')
 }

@@ -99,6 +99,9 @@ func String(d *jsontext.Decoder) (string, error) {
 	return t.String(), nil
 }
 
+// Strings reads an array of strings.
+func Strings(d *jsontext.Decoder) ([]string, error) { return List(d, String) }
+
 // Bool reads true or false.
 func Bool(d *jsontext.Decoder) (bool, error) {
 	if d.PeekKind() == 't' {
@@ -110,12 +113,13 @@ func Bool(d *jsontext.Decoder) (bool, error) {
 }
 
 // Int reads an integer. 1.0 and 1e3 are none.
-func Int(d *jsontext.Decoder) (int64, error) {
+func Int[T int | int64](d *jsontext.Decoder) (T, error) {
 	t, err := token(d, '0')
 	if err != nil || t.Kind() == 'n' {
 		return 0, err
 	}
-	return t.Int()
+	n, err := t.Int()
+	return T(n), err
 }
 
 // Float reads a number.
@@ -134,6 +138,18 @@ func token(d *jsontext.Decoder, kind jsontext.Kind) (jsontext.Token, error) {
 		err = fmt.Errorf("at %s is a JSON %v, want a %v", d.StackPointer(), t.Kind(), kind)
 	}
 	return t, err
+}
+
+// AppendStrings appends an array of strings.
+func AppendStrings(dst []byte, all []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range all {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, s)
+	}
+	return append(dst, ']')
 }
 
 // AppendString appends a string. What is no UTF-8 in it becomes U+FFFD.
