@@ -141,11 +141,14 @@ cost: ## Compute what a million of each operation costs on AWS
 #
 # SAM does not say for which processor it builds, but writes it down first, in
 # build.toml beside the folder that ends in ARTIFACTS_DIR.
+#
+# Inlining would make a quarter of a megabyte of the rules by which the client of
+# S3 finds an endpoint.
 functions = functions
 build-%:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "Run \"sam build\": it calls this rule and says where the result goes." >&2; exit 2; }
 	arch=arm64; if grep -q 'architecture = "x86_64"' "$(ARTIFACTS_DIR)/../../build.toml"; then arch=amd64; fi; \
 	folder=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1-\2/g' | tr '[:upper:]' '[:lower:]'); \
 	CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc,nethttpomithttp2 -trimpath -buildvcs=false \
-		-ldflags "-s -w" -o "$(ARTIFACTS_DIR)/bootstrap" "./$(functions)/$$folder"
+		-gcflags=github.com/aws/aws-sdk-go-v2/service/s3=-l -ldflags "-s -w" -o "$(ARTIFACTS_DIR)/bootstrap" "./$(functions)/$$folder"
 	cp pkg/awsenv/amazon-roots.pem "$(ARTIFACTS_DIR)/"

@@ -53,11 +53,6 @@ var (
 		"github.com/aws/aws-sdk-go-v2/service/sqs":                    "rows of files on their way, and dead letters",
 		"hash/crc64": "service/s3 needs it",
 	}
-	// structs are for functions that nobody waits for.
-	structs = reasons{
-		"encoding/base32":                    "the next needs it",
-		"github.com/go-json-experiment/json": "reads events into structs",
-	}
 	bus = reasons{
 		"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue": "reads items of the stream",
 		"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams":         "attributevalue has its types too",
@@ -73,8 +68,8 @@ var made = map[string][]reasons{
 	"update-lead":     {door, client, table},
 	"delete-lead":     {door, client, table},
 	unmatched:         {door},
-	"ingest-leads":    {door, client, table, structs, filesAndQueues},
-	"publish-changes": {door, client, table, structs, bus},
+	"ingest-leads":    {door, client, table, filesAndQueues},
+	"publish-changes": {door, client, table, bus},
 }
 
 func TestFunctionsNeedOnlyWhatHasAReason(t *testing.T) {

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
-	"github.com/go-json-experiment/json"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // Source is the source of all events.
@@ -77,19 +77,15 @@ func (p *Publisher) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 		return nil, messages.InvokeResponse_Error{Type: "json_invalid", Message: err.Error()}
 	}
 	published, err := p.publish(ctx, records)
-	type item struct {
-		ID string `json:"itemIdentifier"`
-	}
-	failures := []item{}
+	answer := []byte(`{"batchItemFailures":[`)
 	if err != nil {
-		failed := records[published]
-		p.Log.LogAttrs(ctx, slog.LevelError, "not published", slog.String("sequence_number", failed.Stream.SequenceNumber), slog.String("error", err.Error()))
-		failures = append(failures, item{failed.Stream.SequenceNumber})
+		failed := records[published].sequenceNumber
+		p.Log.LogAttrs(ctx, slog.LevelError, "not published", slog.String("sequence_number", failed), slog.String("error", err.Error()))
+		answer = append(answer, `{"itemIdentifier":`...)
+		answer = append(plainjson.AppendString(answer, failed), '}')
 	}
 	p.Log.LogAttrs(ctx, slog.LevelInfo, "changes", slog.Int("records", len(records)), slog.Int("done", published))
-	return json.Marshal(struct {
-		Failures []item `json:"batchItemFailures"`
-	}{failures})
+	return append(answer, "]}"...), nil
 }
 
 // publish publishes records in their order. After an error, done is how many of

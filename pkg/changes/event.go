@@ -9,38 +9,75 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // record is one of the table's stream as Lambda delivers it, see
 // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html.
 type record struct {
-	Source string `json:"eventSource"`
-	Stream struct {
-		SequenceNumber string         `json:"SequenceNumber"`
-		Time           float64        `json:"ApproximateCreationDateTime"` // Unix seconds
-		Before         jsontext.Value `json:"OldImage"`
-		After          jsontext.Value `json:"NewImage"`
-	} `json:"dynamodb"`
+	source         string
+	sequenceNumber string
+	time           float64 // Unix seconds
+	before, after  jsontext.Value
 }
 
 func parse(payload []byte) ([]record, error) {
-	var batch struct {
-		Records []record `json:"Records"`
-	}
-	err := json.Unmarshal(payload, &batch, json.RejectUnknownMembers(false))
-	valid := err == nil && len(batch.Records) > 0
-	for _, r := range batch.Records {
-		valid = valid && r.Source == "aws:dynamodb" && r.Stream.SequenceNumber != ""
+	records, err := plainjson.Whole(payload, readRecords)
+	valid := err == nil && len(records) > 0
+	for _, r := range records {
+		valid = valid && r.source == "aws:dynamodb" && r.sequenceNumber != ""
 	}
 	if !valid {
 		return nil, errors.New("the event is no batch of a DynamoDB stream: connect this function to the stream of the table")
 	}
-	return batch.Records, nil
+	return records, nil
+}
+
+func readRecords(d *jsontext.Decoder) (records []record, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		if name != "Records" {
+			return d.SkipValue()
+		}
+		records, err = plainjson.List(d, readRecord)
+		return err
+	})
+	return records, err
+}
+
+func readRecord(d *jsontext.Decoder) (r record, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "eventSource":
+			r.source, err = plainjson.String(d)
+		case "dynamodb":
+			err = plainjson.Object(d, r.member)
+		default:
+			err = d.SkipValue()
+		}
+		return err
+	})
+	return r, err
+}
+
+// member reads what follows the name of a member of dynamodb.
+func (r *record) member(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "SequenceNumber":
+		r.sequenceNumber, err = plainjson.String(d)
+	case "ApproximateCreationDateTime":
+		r.time, err = plainjson.Float(d)
+	case "OldImage":
+		r.before, err = plainjson.Value(d)
+	case "NewImage":
+		r.after, err = plainjson.Value(d)
+	default:
+		err = d.SkipValue()
+	}
+	return err
 }
 
 // event returns the event that tells of the record, and false where there is
@@ -51,11 +88,11 @@ func (r *record) event() (e Event, ok bool, err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	before, err := image(r.Stream.Before)
+	before, err := image(r.before)
 	if err != nil {
 		return e, false, err
 	}
-	after, err := image(r.Stream.After)
+	after, err := image(r.after)
 	if err != nil {
 		return e, false, err
 	}
@@ -63,7 +100,7 @@ func (r *record) event() (e Event, ok bool, err error) {
 	if !ok || c.Before != nil && c.After != nil && c.Before.Version == c.After.Version {
 		return e, false, nil
 	}
-	seconds, fraction := math.Modf(r.Stream.Time)
+	seconds, fraction := math.Modf(r.time)
 	e.Time = time.Unix(int64(seconds), int64(fraction*1e9)).UTC()
 	e.Type, e.Detail, e.lead = detail(&c, e.Time)
 	return e, true, nil

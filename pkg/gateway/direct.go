@@ -15,6 +15,7 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // A direct call is JSON that says whose leads it is about and what the request
@@ -65,12 +66,7 @@ func (f function) call(ctx context.Context, payload []byte, route api.Route) ([]
 
 // directRequest returns the request that a direct call stands for.
 func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.Request, error) {
-	c := map[string]jsontext.Value{}
-	d := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowInvalidUTF8(true))
-	err := readObject(d, func(d *jsontext.Decoder, name string) (err error) {
-		c[name], err = readValue(d)
-		return err
-	})
+	c, err := plainjson.Whole(payload, plainjson.Values, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return nil, err // not reached: it was read before
 	}
@@ -153,38 +149,43 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 // directError makes a function's error of the body of an HTTP answer.
 func directError(body []byte) error {
 	var e messages.InvokeResponse_Error
-	var messages []string // of each violation; the first is the error's own
-	violation := func(d *jsontext.Decoder, name string) error {
-		if name != "message" {
-			return d.SkipValue()
+	var violations []string // the first is the error's own
+	member := func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "code":
+			e.Type, err = plainjson.String(d)
+		case "message":
+			e.Message, err = plainjson.String(d)
+		case "errors":
+			violations, err = plainjson.List(d, readViolation)
+		default:
+			err = d.SkipValue()
 		}
-		s, err := readString(d)
-		messages = append(messages, s)
 		return err
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
-	err := readObject(d, func(d *jsontext.Decoder, _ string) error {
-		return readObject(d, func(d *jsontext.Decoder, name string) (err error) {
-			switch name {
-			case "code":
-				e.Type, err = readString(d)
-			case "message":
-				e.Message, err = readString(d)
-			case "errors":
-				err = readAll(d, '[', func() error { return readObject(d, violation) })
-			default:
-				err = d.SkipValue()
-			}
-			return err
-		})
+	err := plainjson.Object(d, func(d *jsontext.Decoder, _ string) error {
+		return plainjson.Object(d, member)
 	})
 	if err != nil {
 		return err // not reached: the body is ours
 	}
-	for i, message := range messages {
+	for i, message := range violations {
 		if i > 0 {
 			e.Message += " " + message
 		}
 	}
 	return e
+}
+
+// readViolation returns the message of a violation.
+func readViolation(d *jsontext.Decoder) (message string, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		if name != "message" {
+			return d.SkipValue()
+		}
+		message, err = plainjson.String(d)
+		return err
+	})
+	return message, err
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // An event holds what we read of an API Gateway event, whatever its payload
@@ -42,47 +43,40 @@ type event struct {
 // the client would see as a 500: it is refused where it stands (see
 // event.content).
 func parse(payload []byte) (*event, error) {
+	return plainjson.Whole(payload, readEvent, jsontext.AllowInvalidUTF8(true))
+}
+
+func readEvent(d *jsontext.Decoder) (*event, error) {
 	e := &event{}
-	d := jsontext.NewDecoder(bytes.NewBuffer(payload), jsontext.AllowInvalidUTF8(true))
-	if err := readObject(d, e.member); err != nil {
-		return nil, err
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, errors.New("something follows the event")
-	}
-	return e, nil
+	return e, plainjson.Object(d, e.member)
 }
 
 // member reads what follows the name of a member.
 func (e *event) member(d *jsontext.Decoder, name string) (err error) {
 	switch name {
 	case "version":
-		e.version, err = readString(d)
+		e.version, err = plainjson.String(d)
 	case "headers":
-		e.headers = map[string]string{}
-		err = readObject(d, func(d *jsontext.Decoder, name string) (err error) {
-			e.headers[name], err = readString(d)
-			return err
-		})
+		e.headers, err = plainjson.Map(d, plainjson.String)
 	case "body":
-		e.body, err = readValue(d)
+		e.body, err = plainjson.Value(d)
 	case "isBase64Encoded":
-		e.base64, err = readBool(d)
+		e.base64, err = plainjson.Bool(d)
 	case "requestContext":
-		err = readObject(d, e.contextMember)
+		err = plainjson.Object(d, e.contextMember)
 	case "account", "mode":
 		e.direct = true
 		err = d.SkipValue()
 	case "rawPath", "path":
-		e.path, err = readString(d)
+		e.path, err = plainjson.String(d)
 	case "rawQueryString":
-		e.rawQuery, err = readString(d)
+		e.rawQuery, err = plainjson.String(d)
 	case "httpMethod":
-		e.method, err = readString(d)
+		e.method, err = plainjson.String(d)
 	case "multiValueHeaders":
-		e.multiValueHeaders, err = readLists(d)
+		e.multiValueHeaders, err = plainjson.Map(d, plainjson.Strings)
 	case "multiValueQueryStringParameters":
-		e.multiValueQuery, err = readLists(d)
+		e.multiValueQuery, err = plainjson.Map(d, plainjson.Strings)
 	default:
 		err = d.SkipValue()
 	}
@@ -92,11 +86,11 @@ func (e *event) member(d *jsontext.Decoder, name string) (err error) {
 func (e *event) contextMember(d *jsontext.Decoder, name string) (err error) {
 	switch name {
 	case "stage":
-		e.stage, err = readString(d)
+		e.stage, err = plainjson.String(d)
 	case "http":
-		err = readObject(d, func(d *jsontext.Decoder, name string) (err error) {
+		err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
 			if name == "method" {
-				e.method, err = readString(d)
+				e.method, err = plainjson.String(d)
 				return err
 			}
 			return d.SkipValue()

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // A response is the http.ResponseWriter of one event. Its zero value is ready.
@@ -52,7 +52,7 @@ func (w *response) encode(version, method string) []byte {
 	case !utf8.Valid(body):
 		body, binary = base64.StdEncoding.AppendEncode(nil, body), true
 	}
-	name, value := "multiValueHeaders", quoteAll
+	name, value := "multiValueHeaders", plainjson.AppendStrings
 	if version == "2.0" {
 		name, value = "headers", quoteJoined
 	}
@@ -63,34 +63,16 @@ func (w *response) encode(version, method string) []byte {
 	separator := ""
 	for name, values := range w.sent {
 		dst = append(dst, separator...)
-		dst = append(quote(dst, name), ':')
+		dst = append(plainjson.AppendString(dst, name), ':')
 		dst = value(dst, values)
 		separator = ","
 	}
 	dst = append(dst, `},"body":`...)
-	dst = quote(dst, body)
+	dst = plainjson.AppendString(dst, body)
 	dst = append(dst, `,"isBase64Encoded":`...)
 	return append(strconv.AppendBool(dst, binary), '}')
 }
 
 func quoteJoined(dst []byte, values []string) []byte {
-	return quote(dst, strings.Join(values, ", "))
-}
-
-func quoteAll(dst []byte, values []string) []byte {
-	dst = append(dst, '[')
-	for i, v := range values {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = quote(dst, v)
-	}
-	return append(dst, ']')
-}
-
-// quote appends a JSON string. A header that repeats half a character of the
-// client's is no failure: AppendQuote has put U+FFFD there.
-func quote[Text []byte | string](dst []byte, text Text) []byte {
-	dst, _ = jsontext.AppendQuote(dst, text)
-	return dst
+	return plainjson.AppendString(dst, strings.Join(values, ", "))
 }

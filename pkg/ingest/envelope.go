@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // expected says which events there are.
@@ -22,8 +22,8 @@ func unexpected(format string, args ...any) error {
 // decode reads JSON. Half a character is left to those who read the texts in it
 // (see text), so that it spoils its record alone; a name that occurs twice is
 // refused.
-func decode(text []byte, into any, more ...json.Options) error {
-	return json.Unmarshal(text, into, append(more, jsontext.AllowInvalidUTF8(true))...)
+func decode[T any](text []byte, read func(*jsontext.Decoder) (T, error)) (T, error) {
+	return plainjson.Whole(text, read, jsontext.AllowInvalidUTF8(true))
 }
 
 // parse tells the kind of a delivery by its envelope alone: what is in the
@@ -32,8 +32,8 @@ func parse(payload []byte) (envelope, error) {
 	if list := jsontext.Value(payload); list.Kind() == '[' {
 		return parseRecords(list)
 	}
-	var members map[string]jsontext.Value
-	if err := decode(payload, &members); err != nil || members == nil {
+	members, err := decode(payload, plainjson.Values)
+	if err != nil || members == nil {
 		return nil, unexpected("it is not a JSON object whose names occur once")
 	}
 	has := func(name string) bool { _, ok := members[name]; return ok }
@@ -44,33 +44,30 @@ func parse(payload []byte) (envelope, error) {
 		}
 		return parseRecords(members["Records"])
 	case has("leads"):
-		var c call
-		if err := decode(payload, &c, json.RejectUnknownMembers(true)); err != nil {
+		c, err := decode(payload, readCall)
+		if err != nil {
 			return nil, unexpected("beside leads, a list, only idempotency_key may stand, a string")
 		}
-		return &c, c.check()
+		return c, c.check()
 	case has("detail-type") && has("detail") && has("id"):
-		var e event
-		if err := decode(payload, &e); err != nil || e.ID == "" {
+		e, err := decode(payload, readEvent)
+		if err != nil || e.id == "" {
 			return nil, unexpected("its id is not a string")
 		}
 		// "aws." is for AWS alone, see
 		// https://docs.aws.amazon.com/eventbridge/latest/ref/overview-event-structure.html.
 		// The detail of a schedule's event is {}, which would be a lead.
-		if strings.HasPrefix(e.Source, "aws.") {
-			return nil, unexpected("it is a service's own event, %.60q of %.60q, and no lead", e.Type, e.Source)
+		if strings.HasPrefix(e.source, "aws.") {
+			return nil, unexpected("it is a service's own event, %.60q of %.60q, and no lead", e.detailType, e.source)
 		}
-		return &e, nil
+		return e, nil
 	}
 	return nil, unexpected("it has neither Records nor leads nor detail-type")
 }
 
 func parseRecords(list jsontext.Value) (envelope, error) {
-	var sources []struct {
-		Lower string `json:"eventSource"`
-		Upper string `json:"EventSource"` // of SNS
-	}
-	if err := decode(list, &sources); err != nil || len(sources) == 0 {
+	sources, err := decode(list, readSources)
+	if err != nil || len(sources) == 0 {
 		return nil, unexpected("it has no list of records")
 	}
 	for _, s := range sources {
@@ -82,27 +79,47 @@ func parseRecords(list jsontext.Value) (envelope, error) {
 		envelope
 		check() error
 	}
-	switch source := sources[0].Lower + sources[0].Upper; source {
+	switch source := sources[0].lower + sources[0].upper; source {
 	case "aws:sqs":
-		e = &batch{}
+		e, err = decode(list, readBatch)
 	case "aws:sns":
-		e = &notifications{}
+		e, err = decode(list, readNotifications)
 	case "aws:s3":
-		e = &files{}
+		e, err = decode(list, readFiles)
 	default:
 		return nil, unexpected("its records are of the source %.40q", source)
 	}
-	if err := decode(list, e); err != nil {
+	if err != nil {
 		return nil, unexpected("a record is not as its source writes them")
 	}
 	return e, e.check()
 }
 
+// source is the source of a record.
+type source struct{ lower, upper string } // eventSource, and EventSource of SNS
+
+func readSources(d *jsontext.Decoder) ([]source, error) { return plainjson.List(d, readSource) }
+
+func readSource(d *jsontext.Decoder) (s source, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "eventSource":
+			s.lower, err = plainjson.String(d)
+		case "EventSource":
+			s.upper, err = plainjson.String(d)
+		default:
+			err = d.SkipValue()
+		}
+		return err
+	})
+	return s, err
+}
+
 // wrapping says of a body that is no lead in which envelope it still is, or
 // nothing. It has no say in what is taken: it mends the reason.
 func wrapping(body []byte) string {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(body, &members) != nil {
+	members, err := plainjson.Whole(body, plainjson.Values)
+	if err != nil {
 		return ""
 	}
 	has := func(names ...string) bool {
@@ -138,14 +155,30 @@ func text(value jsontext.Value) []byte {
 
 // attributes are the attributes of an SQS message or an SNS notification, each
 // source with names of its own.
-type attributes map[string]struct {
-	SQS string `json:"stringValue"`
-	SNS string `json:"Value"`
+type attributes map[string]attribute
+
+type attribute struct{ sqs, sns string }
+
+func readAttributes(d *jsontext.Decoder) (attributes, error) { return plainjson.Map(d, readAttribute) }
+
+func readAttribute(d *jsontext.Decoder) (a attribute, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "stringValue":
+			a.sqs, err = plainjson.String(d)
+		case "Value":
+			a.sns, err = plainjson.String(d)
+		default:
+			err = d.SkipValue()
+		}
+		return err
+	})
+	return a, err
 }
 
 func (a attributes) get(name string) (string, bool) {
 	v, ok := a[name]
-	return v.SQS + v.SNS, ok
+	return v.sqs + v.sns, ok
 }
 
 // idempotencyKey is the attribute by which a sender names a record.

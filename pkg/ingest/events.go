@@ -2,52 +2,100 @@ package ingest
 
 import (
 	"crypto/rand"
+	"errors"
 	"strconv"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // event is an event of EventBridge, whose detail is the lead, see
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overview-event-structure.html.
 type event struct {
-	ID     string         `json:"id"`
-	Source string         `json:"source"`
-	Type   string         `json:"detail-type"`
-	Detail jsontext.Value `json:"detail"`
+	id, source, detailType string
+	detail                 jsontext.Value
+}
+
+func readEvent(d *jsontext.Decoder) (e event, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "id":
+			e.id, err = plainjson.String(d)
+		case "source":
+			e.source, err = plainjson.String(d)
+		case "detail-type":
+			e.detailType, err = plainjson.String(d)
+		case "detail":
+			e.detail, err = plainjson.Value(d)
+		default:
+			err = d.SkipValue()
+		}
+		return err
+	})
+	return e, err
 }
 
 func (event) kind() string { return "eventbridge" }
 
 func (e event) handle(d *delivery) ([]byte, error) {
 	return nil, done(d.admit([]record{{
-		body:   e.Detail,
-		once:   lead.Once{Source: "eventbridge", Key: e.ID, Keep: Keep},
-		id:     e.ID,
-		origin: "EventBridge event " + e.ID,
+		body:   e.detail,
+		once:   lead.Once{Source: "eventbridge", Key: e.id, Keep: Keep},
+		id:     e.id,
+		origin: "EventBridge event " + e.id,
 	}}))
 }
 
 // notifications are those of SNS, see
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html.
-type notifications []struct {
-	SNS struct {
-		ID         string         `json:"MessageId"`
-		Topic      string         `json:"TopicArn"`
-		Message    jsontext.Value `json:"Message"`
-		Attributes attributes     `json:"MessageAttributes"`
-	} `json:"Sns"`
+type notifications []notification
+
+type notification struct {
+	id, topic  string
+	message    jsontext.Value // a JSON string
+	attributes attributes
+}
+
+func readNotifications(d *jsontext.Decoder) (notifications, error) {
+	return plainjson.List(d, readNotification)
+}
+
+func readNotification(d *jsontext.Decoder) (n notification, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) error {
+		if name == "Sns" {
+			return plainjson.Object(d, n.member)
+		}
+		return d.SkipValue()
+	})
+	return n, err
+}
+
+// member reads what follows the name of a member.
+func (n *notification) member(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "MessageId":
+		n.id, err = plainjson.String(d)
+	case "TopicArn":
+		n.topic, err = plainjson.String(d)
+	case "Message":
+		n.message, err = plainjson.Value(d)
+	case "MessageAttributes":
+		n.attributes, err = readAttributes(d)
+	default:
+		err = d.SkipValue()
+	}
+	return err
 }
 
 func (notifications) kind() string { return "sns" }
 
 func (all notifications) check() error {
 	for _, n := range all {
-		if n.SNS.ID == "" || n.SNS.Message.Kind() != '"' {
+		if n.id == "" || n.message.Kind() != '"' {
 			return unexpected("a notification has no MessageId or no text as its Message")
 		}
 	}
@@ -57,8 +105,8 @@ func (all notifications) check() error {
 func (all notifications) handle(d *delivery) ([]byte, error) {
 	var records []record
 	for _, n := range all {
-		r := record{body: text(n.SNS.Message), id: n.SNS.ID, origin: "SNS message " + n.SNS.ID + " of " + n.SNS.Topic}
-		r.once, r.err = named("sns", n.SNS.ID, n.SNS.Attributes)
+		r := record{body: text(n.message), id: n.id, origin: "SNS message " + n.id + " of " + n.topic}
+		r.once, r.err = named("sns", n.id, n.attributes)
 		records = append(records, r)
 	}
 	return nil, done(d.admit(records))
@@ -66,8 +114,28 @@ func (all notifications) handle(d *delivery) ([]byte, error) {
 
 // call is a call by someone who has many leads at hand.
 type call struct {
-	Leads []jsontext.Value `json:"leads"`
-	Key   *string          `json:"idempotency_key"`
+	leads []jsontext.Value // nil for null
+	key   string
+	named bool // whether there is a key
+}
+
+// errUnknown is the error of a member that stands where no other may.
+var errUnknown = errors.New("it has a member of another name")
+
+func readCall(d *jsontext.Decoder) (*call, error) {
+	c := &call{}
+	return c, plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "leads":
+			c.leads, err = plainjson.List(d, plainjson.Value)
+		case "idempotency_key":
+			c.named = d.PeekKind() != 'n'
+			c.key, err = plainjson.String(d)
+		default:
+			err = errUnknown
+		}
+		return err
+	})
 }
 
 func (call) kind() string { return "call" }
@@ -78,10 +146,10 @@ const maxCall = 100
 
 func (c *call) check() error {
 	switch {
-	case c.Leads == nil || len(c.Leads) > maxCall:
+	case c.leads == nil || len(c.leads) > maxCall:
 		return lead.Invalid{{Param: "leads", Code: lead.ParameterInvalid, Message: "Send a list of at most " + strconv.Itoa(maxCall) + " leads; for more, send them to the queue or upload a file."}}
-	case c.Key != nil:
-		return checkKey(*c.Key)
+	case c.named:
+		return checkKey(c.key)
 	}
 	return nil
 }
@@ -95,11 +163,11 @@ func (c *call) handle(d *delivery) ([]byte, error) {
 		requestID = lc.AwsRequestID // the same when Lambda itself tries again
 	}
 	name := "request/" + requestID
-	if c.Key != nil {
-		name = "key/" + *c.Key
+	if c.named {
+		name = "key/" + c.key
 	}
 	var records []record
-	for i, l := range c.Leads {
+	for i, l := range c.leads {
 		place := "/" + strconv.Itoa(i)
 		records = append(records, record{
 			body:   l,
@@ -112,20 +180,20 @@ func (c *call) handle(d *delivery) ([]byte, error) {
 	if err := done(outcomes); err != nil {
 		return nil, err
 	}
-	type result struct {
-		Lead     jsontext.Value `json:"lead,omitzero"`
-		Replayed bool           `json:"replayed,omitzero"`
-		Error    jsontext.Value `json:"error,omitzero"`
-	}
-	results := []result{}
-	for _, o := range outcomes {
-		if o.Err != nil {
-			results = append(results, result{Error: api.AppendError(nil, o.Err, requestID)})
-		} else {
-			results = append(results, result{Lead: o.Lead.AppendJSON(nil), Replayed: o.Replayed})
+	answer := []byte(`{"results":[`)
+	for i, o := range outcomes {
+		if i > 0 {
+			answer = append(answer, ',')
 		}
+		if o.Err != nil {
+			answer = api.AppendError(append(answer, `{"error":`...), o.Err, requestID)
+		} else {
+			answer = o.Lead.AppendJSON(append(answer, `{"lead":`...))
+			if o.Replayed {
+				answer = append(answer, `,"replayed":true`...)
+			}
+		}
+		answer = append(answer, '}')
 	}
-	return json.Marshal(struct {
-		Results []result `json:"results"`
-	}{results})
+	return append(answer, "]}"...), nil
 }

@@ -6,6 +6,7 @@
 //	parse        whose form tells its kind                     envelope.go
 //	messages     SQS: partial answers, groups of FIFO queues   sqs.go
 //	walk         S3: a file becomes messages of rows           s3.go
+//	openContent  which come back, and are opened               content.go
 //	admit        records become leads, each once               admit.go
 //	bury         what can never become one is a dead letter    deadletter.go
 //

@@ -8,10 +8,12 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 	"overplane.dev/leads/pkg/rows"
 )
 
@@ -24,10 +26,10 @@ type Files interface {
 
 // File is one version of an object in S3.
 type File struct {
-	Bucket  string `json:"bucket"`
-	Key     string `json:"key"`
-	Version string `json:"version,omitzero"` // "" in a bucket without versions
-	ETag    string `json:"etag"`
+	Bucket  string
+	Key     string
+	Version string // "" in a bucket without versions
+	ETag    string
 }
 
 func (f File) String() string { return "s3://" + f.Bucket + "/" + f.Key }
@@ -57,31 +59,71 @@ func (e *GoneError) Unwrap() error { return e.Err }
 
 // files are notifications of S3, see
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html.
-type files []notification
+type files []change
 
-type notification struct {
-	Name string `json:"eventName"`
-	S3   struct {
-		Bucket struct {
-			Name string `json:"name"`
-		} `json:"bucket"`
-		Object struct {
-			Key     string `json:"key"` // as in the query of a URL
-			Version string `json:"versionId"`
-			ETag    string `json:"eTag"`
-		} `json:"object"`
-	} `json:"s3"`
+// change is what happened to one file.
+type change struct {
+	name string
+	file File // its key as in the query of a URL
+}
+
+func readFiles(d *jsontext.Decoder) (files, error) { return plainjson.List(d, readChange) }
+
+func readChange(d *jsontext.Decoder) (c change, err error) {
+	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+		switch name {
+		case "eventName":
+			c.name, err = plainjson.String(d)
+		case "s3":
+			err = plainjson.Object(d, c.member)
+		default:
+			err = d.SkipValue()
+		}
+		return err
+	})
+	return c, err
+}
+
+// member reads what follows the name of a member of s3.
+func (c *change) member(d *jsontext.Decoder, name string) error {
+	switch name {
+	case "bucket":
+		return plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
+			if name != "name" {
+				return d.SkipValue()
+			}
+			c.file.Bucket, err = plainjson.String(d)
+			return err
+		})
+	case "object":
+		return plainjson.Object(d, c.objectMember)
+	}
+	return d.SkipValue()
+}
+
+func (c *change) objectMember(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "key":
+		c.file.Key, err = plainjson.String(d)
+	case "versionId":
+		c.file.Version, err = plainjson.String(d)
+	case "eTag":
+		c.file.ETag, err = plainjson.String(d)
+	default:
+		err = d.SkipValue()
+	}
+	return err
 }
 
 func (files) kind() string { return "s3" }
 
 func (all files) check() error {
-	for _, n := range all {
-		switch o := n.S3.Object; {
+	for _, c := range all {
+		switch {
 		// s3:… in notifications that come by way of SNS or SQS.
-		case !strings.HasPrefix(strings.TrimPrefix(n.Name, "s3:"), "ObjectCreated:"):
-			return unexpected("its event %.60q is no ObjectCreated", n.Name)
-		case n.S3.Bucket.Name == "" || o.Key == "" || o.ETag == "":
+		case !strings.HasPrefix(strings.TrimPrefix(c.name, "s3:"), "ObjectCreated:"):
+			return unexpected("its event %.60q is no ObjectCreated", c.name)
+		case c.file.Bucket == "" || c.file.Key == "" || c.file.ETag == "":
 			return unexpected("a notification lacks the bucket's name, the key or the eTag")
 		}
 	}
@@ -89,43 +131,20 @@ func (all files) check() error {
 }
 
 func (all files) handle(d *delivery) ([]byte, error) {
-	for _, n := range all {
-		o := n.S3.Object
-		key, err := url.QueryUnescape(o.Key)
-		if err != nil {
+	for _, c := range all {
+		f := c.file
+		var err error
+		if f.Key, err = url.QueryUnescape(f.Key); err != nil || !utf8.ValidString(f.Key) {
 			return nil, unexpected("a key is not encoded as S3 encodes keys")
 		}
-		if strings.HasSuffix(key, "/") { // a folder, as the console makes one
+		if strings.HasSuffix(f.Key, "/") { // a folder, as the console makes one
 			continue
 		}
-		if err := d.walk(File{n.S3.Bucket.Name, key, o.Version, o.ETag}, rows.Position{}); err != nil {
+		if err := d.walk(f, rows.Position{}); err != nil {
 			return nil, &lead.BusyError{RetryAfter: time.Second, Err: err}
 		}
 	}
 	return nil, nil
-}
-
-// What the function puts into its own queue: some rows of a file, or a file to
-// be read on. An attribute tells such a message from one that is a lead.
-const (
-	contentAttribute = "leads_content"
-	contentRows      = "rows"
-	contentFile      = "file"
-)
-
-type rowsContent struct {
-	File File  `json:"file"`
-	Rows []row `json:"rows"`
-}
-
-type row struct {
-	Line int    `json:"line"`
-	Lead string `json:"lead"` // the JSON of a create, not yet judged
-}
-
-type fileContent struct {
-	File File          `json:"file"`
-	From rows.Position `json:"from"`
 }
 
 const (
@@ -148,7 +167,7 @@ func (d *delivery) walk(f File, from rows.Position) error {
 	refuse := func(why error) error {
 		d.refused++
 		r := f.record(0)
-		r.body, _ = json.Marshal(f)
+		r.body = f.append(nil)
 		return d.bury([]letter{{r, why}})
 	}
 	format, err := rows.FormatOf(f.Key)
@@ -183,10 +202,7 @@ func (d *delivery) walk(f File, from rows.Position) error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	body, err := json.Marshal(fileContent{f, reader.Position()})
-	if err != nil {
-		return err
-	}
+	body := fileContent{f, reader.Position()}.append(nil)
 	return d.Queue.Send(d.work, []Message{{Body: string(body), Attributes: map[string]string{contentAttribute: contentFile}}})
 }
 
@@ -227,10 +243,7 @@ func (p *parcel) pack() error {
 	if len(p.rows) == 0 {
 		return nil
 	}
-	body, err := json.Marshal(rowsContent{p.file, p.rows})
-	if err != nil {
-		return err
-	}
+	body := rowsContent{p.file, p.rows}.append(nil)
 	if p.bytes+len(body) > bytesPerRequest {
 		if err := p.send(); err != nil {
 			return err
@@ -264,35 +277,4 @@ func (p *parcel) flush() error {
 		return nil
 	}
 	return p.send()
-}
-
-// openContent returns the records of a message. Where it is a file to be read on
-// it does that, and returns none.
-func (d *delivery) openContent(m message, content string, isOurs bool) ([]record, error) {
-	if !isOurs {
-		return []record{m.record()}, nil
-	}
-	spoilt := m.record()
-	spoilt.err = errContent
-	switch body := text(m.Body); content {
-	case contentFile:
-		var c fileContent
-		if json.Unmarshal(body, &c, json.RejectUnknownMembers(true)) != nil || c.From.Offset <= 0 {
-			return []record{spoilt}, nil
-		}
-		return nil, d.walk(c.File, c.From)
-	case contentRows:
-		var c rowsContent
-		if json.Unmarshal(body, &c, json.RejectUnknownMembers(true)) != nil {
-			return []record{spoilt}, nil
-		}
-		var records []record
-		for _, r := range c.Rows {
-			one := c.File.record(r.Line)
-			one.body = []byte(r.Lead)
-			records = append(records, one)
-		}
-		return records, nil
-	}
-	return []record{spoilt}, nil
 }

@@ -47,6 +47,7 @@ func TestShapes(t *testing.T) {
 		"a restored file":                  {records(restored), `"s3:ObjectRestore:Completed" is no ObjectCreated`},
 		"the test of a bucket's settings":  {`{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-01T00:00:00.000Z","Bucket":"b","RequestId":"r","HostId":"h"}`, "neither Records nor leads"},
 		"a batch of S3's batch operations": {`{"invocationSchemaVersion":"2.0","invocationId":"i","job":{"id":"j"},"tasks":[]}`, "neither Records nor leads"},
+		"a file whose key is no UTF-8":     {records(s3Record("b", "%ff.csv", "e")), "a key is not encoded"},
 		"a stream of Kinesis":              {records(`{"eventSource":"aws:kinesis","kinesis":{"data":"e30="}}`), `"aws:kinesis"`},
 		"a batch of Kafka":                 {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, "neither Records nor leads"},
 		"a window of a stream":             {`{"Records":[` + sqsMessage("m", "{}") + `],"window":{}}`, "beside something else"},

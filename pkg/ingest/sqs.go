@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // batch is some messages of one queue of SQS, see
@@ -16,21 +16,57 @@ import (
 type batch []message
 
 type message struct {
-	ID         string         `json:"messageId"`
-	Body       jsontext.Value `json:"body"`
-	Queue      string         `json:"eventSourceARN"`
-	Attributes attributes     `json:"messageAttributes"`
-	System     struct {
-		Group         string `json:"MessageGroupId"`
-		Deduplication string `json:"MessageDeduplicationId"`
-	} `json:"attributes"`
+	id            string
+	body          jsontext.Value // a JSON string
+	queue         string         // its ARN
+	attributes    attributes     // the sender's
+	group         string         // of a FIFO queue, as the next
+	deduplication string
+}
+
+func readBatch(d *jsontext.Decoder) (batch, error) { return plainjson.List(d, readMessage) }
+
+func readMessage(d *jsontext.Decoder) (m message, err error) {
+	err = plainjson.Object(d, m.member)
+	return m, err
+}
+
+// member reads what follows the name of a member.
+func (m *message) member(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "messageId":
+		m.id, err = plainjson.String(d)
+	case "body":
+		m.body, err = plainjson.Value(d)
+	case "eventSourceARN":
+		m.queue, err = plainjson.String(d)
+	case "messageAttributes":
+		m.attributes, err = readAttributes(d)
+	case "attributes":
+		err = plainjson.Object(d, m.systemAttribute)
+	default:
+		err = d.SkipValue()
+	}
+	return err
+}
+
+func (m *message) systemAttribute(d *jsontext.Decoder, name string) (err error) {
+	switch name {
+	case "MessageGroupId":
+		m.group, err = plainjson.String(d)
+	case "MessageDeduplicationId":
+		m.deduplication, err = plainjson.String(d)
+	default:
+		err = d.SkipValue()
+	}
+	return err
 }
 
 func (batch) kind() string { return "sqs" }
 
 func (b batch) check() error {
 	for _, m := range b {
-		if m.ID == "" || m.Body.Kind() != '"' {
+		if m.id == "" || m.body.Kind() != '"' {
 			return unexpected("a message has no messageId or no text as its body")
 		}
 	}
@@ -41,29 +77,31 @@ func (b batch) check() error {
 // again. In a FIFO queue a message waits for those before it in its group: after
 // the first failure the rest of the group is reported unseen.
 func (b batch) handle(d *delivery) ([]byte, error) {
-	type item struct {
-		ID string `json:"itemIdentifier"`
-	}
-	failures := []item{}
-	if strings.HasSuffix(b[0].Queue, ".fifo") {
+	var failed []message
+	if strings.HasSuffix(b[0].queue, ".fifo") {
 		stopped := map[string]bool{}
 		for _, m := range b {
-			group := m.System.Group
-			if stopped[group] || !b.take(d, m)[0] {
-				stopped[group] = true
-				failures = append(failures, item{m.ID})
+			if stopped[m.group] || !b.take(d, m)[0] {
+				stopped[m.group] = true
+				failed = append(failed, m)
 			}
 		}
 	} else {
 		for i, ok := range b.take(d, b...) {
 			if !ok {
-				failures = append(failures, item{b[i].ID})
+				failed = append(failed, b[i])
 			}
 		}
 	}
-	return json.Marshal(struct {
-		Failures []item `json:"batchItemFailures"`
-	}{failures})
+	answer := []byte(`{"batchItemFailures":[`)
+	for i, m := range failed {
+		if i > 0 {
+			answer = append(answer, ',')
+		}
+		answer = append(answer, `{"itemIdentifier":`...)
+		answer = append(plainjson.AppendString(answer, m.id), '}')
+	}
+	return append(answer, "]}"...), nil
 }
 
 // take makes leads of messages, together, and reports which are done with.
@@ -72,10 +110,10 @@ func (batch) take(d *delivery, messages ...message) []bool {
 	var records []record
 	var of []int
 	for i, m := range messages {
-		content, isOurs := m.Attributes.get(contentAttribute)
+		content, isOurs := m.attributes.get(contentAttribute)
 		switch ours, err := d.openContent(m, content, isOurs); {
 		case err != nil:
-			d.fail("SQS message "+m.ID, err)
+			d.fail("SQS message "+m.id, err)
 		default:
 			ok[i] = true
 			for _, r := range ours {
@@ -93,10 +131,10 @@ func (batch) take(d *delivery, messages ...message) []bool {
 
 // record returns the message as one record.
 func (m *message) record() record {
-	r := record{body: text(m.Body), id: m.ID, origin: "SQS message " + m.ID + " of " + m.Queue}
-	r.once, r.err = named("sqs", m.ID, m.Attributes)
-	if id := m.System.Deduplication; id != "" && strings.HasPrefix(r.once.Key, "id/") && id != contentID(r.body) {
-		r.once.Key = "deduplication/" + m.Queue + "/" + m.System.Group + "/" + id
+	r := record{body: text(m.body), id: m.id, origin: "SQS message " + m.id + " of " + m.queue}
+	r.once, r.err = named("sqs", m.id, m.attributes)
+	if id := m.deduplication; id != "" && strings.HasPrefix(r.once.Key, "id/") && id != contentID(r.body) {
+		r.once.Key = "deduplication/" + m.queue + "/" + m.group + "/" + id
 	}
 	return r
 }
