@@ -50,17 +50,29 @@ func TestPrivilegesAreThoseUsed(t *testing.T) {
 	functions[unmatched] = &observed{handler: api.New(api.Config{}).Handler()}
 	contract.Run(t, contract.Target{URL: "http://leads.test", Transport: contract.Handler(door), Keys: keys})
 
-	// No script takes so long that its books are settled, as two days later: a
-	// list then keeps their sum.
-	functions["list-leads"].table.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://leads.test/api/crm/lead", nil)
-	if err != nil {
-		t.Fatal(err)
+	// No script takes so long that its books are settled, as after hours of
+	// creates: a list then keeps their sum.
+	now := time.Now()
+	for _, name := range []string{"create-lead", "list-leads"} {
+		functions[name].table.Now = func() time.Time { return now }
 	}
-	r.Header.Set("Authorization", "Bearer "+keys[contract.Main])
-	if res, err := contract.Handler(door).RoundTrip(r); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("the list of two days later: %v, %v", res, err)
+	send := func(method, body string, want int) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://leads.test/api/crm/lead", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+keys[contract.Main])
+		r.Header.Set("Content-Type", "application/json")
+		if res, err := contract.Handler(door).RoundTrip(r); err != nil || res.StatusCode != want {
+			t.Fatalf("%s: %v, %v", method, res, err)
+		}
 	}
+	for range 24 {
+		now = now.Add(10 * time.Minute)
+		send(http.MethodPost, "{}", http.StatusCreated)
+	}
+	send(http.MethodGet, "", http.StatusOK)
 
 	allowed := allowances(t)
 	for name, f := range functions {

@@ -170,7 +170,7 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 		}
 	}
 
-	// What half a day without a list left behind is brought forward first.
+	// What the time without a list left behind is brought forward first.
 	for range 2 {
 		measure(1, list(h.leads/2))
 	}

@@ -311,8 +311,8 @@ func TestListCostInTenMillionLeads(t *testing.T) {
 	}
 
 	seed(last, today)
-	// Half a day after the last list, this one brings the balance forward, and
-	// the first deep one the calendar.
+	// The first list brings the balance forward, and the first deep one the
+	// calendar.
 	expect(cost{5, 30, 1}, 0, now.Add(-apart))
 	expect(cost{3, 22, 0}, 0, now.Add(-apart))
 	expect(cost{7, 50, 10}, 150, now.Add(-151*apart))

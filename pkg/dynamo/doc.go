@@ -94,12 +94,11 @@
 // Some lists pay for what others left behind. A process knows how far the
 // balance reached when it last read it, and reads on from there; its first list
 // reads the newest forty books, and those before where there are more since the
-// balance: one request more. A list moves the balance after half a day, when
-// there are more than twelve books since, or when they come near the 4 KB of a
-// unit: one request more and one unit of writing. An offset that needs the
-// calendar may read the books since the calendar, and moves it when they are more
-// than 24: two requests, and a unit of writing for each 1 KB, nine for five
-// years. No list moves both.
+// balance: one request more. A list moves the balance when there are more than
+// twelve books since, or when they come near the 4 KB of a unit: one request more
+// and one unit of writing. An offset that needs the calendar may read the books
+// since the calendar, and moves it when they are more than 24: two requests, and
+// a unit of writing for each 1 KB, nine for five years. No list moves both.
 //
 // What is not settled must be read in any case, the last ten to twenty minutes.
 // That fits into a unit of 4 KB while two writers create in every cell all the

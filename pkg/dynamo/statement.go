@@ -31,16 +31,16 @@ func balanceLine(tenant lead.Tenant, through string, total int64) item {
 }
 
 // A process that knows how far the balance reaches reads the books since, also
-// where that is up to a day ago. One that does not reads the newest books and
+// where that is up to a month ago. One that does not reads the newest books and
 // hopes to find among them all that the balance does not have.
 //
 // So the balance is brought forward when there are many books since, or when
-// reading them is about to need a second unit, of 4 KB; and after half a day.
+// reading them is about to need a second unit, of 4 KB.
 const (
 	newestBooks = 40
 	manyBooks   = 12
-	largeBooks  = 3000 // bytes
-	day         = 24 * 6
+	largeBooks  = 3000        // bytes
+	longReach   = 30 * 24 * 6 // periods
 )
 
 // reached remembers how far the balances of tenants reached when this process
@@ -66,7 +66,7 @@ func (r *reached) set(tenant lead.Tenant, through string) {
 func (r *reached) since(tenant lead.Tenant, settled string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if through := r.through[tenant]; through >= earlier(settled, day) {
+	if through := r.through[tenant]; through >= earlier(settled, longReach) {
 		return earlier(min(through, settled), -1)
 	}
 	return ""
@@ -120,7 +120,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		t.save(ctx, through, balanceLine(tenant, through, balance.total))
 	}
 	reached, size, settledSize, many := balance.through, 0, 0, 0
-	stale := balance.through < earlier(settled, day/2)
+	stale := balance.through == ""
 	if s.older && balance.through < earlier(s.since, 1) {
 		err := t.eachPeriod(ctx, tenant, balance.through, s.since, func(books []item) {
 			for _, book := range books {
