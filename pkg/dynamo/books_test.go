@@ -96,16 +96,10 @@ func TestListsAreExact(t *testing.T) {
 // TestTotalIsExactAfterABurst has more writers at once than a process reads books
 // of when it lists first, and new processes list, then and when all is settled.
 func TestTotalIsExactAfterABurst(t *testing.T) {
-	client, meter := dynamotest.Start(t)
-	now := time.Date(2026, 3, 1, 12, 5, 0, 0, time.UTC)
-	process := func() *dynamo.Table {
-		table := dynamo.New(client, dynamotest.TableName)
-		table.Now = func() time.Time { return now }
-		return table
-	}
+	process, meter, now := newProcesses(t, time.Date(2026, 3, 1, 12, 5, 0, 0, time.UTC))
 	writer, total := process(), 0
 	for _, pass := range []time.Duration{0, time.Second, 8 * time.Minute, 21 * time.Minute, time.Hour} {
-		now = now.Add(pass)
+		*now = now.Add(pass)
 		made, err := writer.CreateTogether(t.Context(), acme, 60)
 		if err != nil {
 			t.Fatal(err)

@@ -62,9 +62,19 @@ func sized(bytes int) lead.Values {
 
 func newTable(t *testing.T, now time.Time) (*dynamo.Table, *dynamotest.Meter, *time.Time) {
 	t.Helper()
-	table, meter := dynamotest.New(t)
-	table.Now = func() time.Time { return now }
-	return table, meter, &now
+	process, meter, clock := newProcesses(t, now)
+	return process(), meter, clock
+}
+
+// newProcesses returns what begins processes that share a database and a clock.
+func newProcesses(t *testing.T, now time.Time) (process func() *dynamo.Table, meter *dynamotest.Meter, clock *time.Time) {
+	t.Helper()
+	client, meter := dynamotest.Start(t)
+	return func() *dynamo.Table {
+		table := dynamo.New(client, dynamotest.TableName)
+		table.Now = func() time.Time { return now }
+		return table
+	}, meter, &now
 }
 
 func TestCreateAndDeleteCosts(t *testing.T) {
@@ -96,27 +106,25 @@ func TestCreateAndDeleteCosts(t *testing.T) {
 // TestCreateCostsTheSameAllPeriodLong creates and deletes for ten minutes, with
 // a new process every minute: no page of the books may outgrow 1 KB.
 func TestCreateCostsTheSameAllPeriodLong(t *testing.T) {
-	client, meter := dynamotest.Start(t)
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	process, meter, now := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	for range 10 {
-		table := dynamo.New(client, dynamotest.TableName)
-		table.Now = func() time.Time { return now }
+		table := process()
 		for range 30 {
-			now = now.Add(2 * time.Second)
+			*now = now.Add(2 * time.Second)
 			meter.Reset()
 			made, _, err := table.Create(t.Context(), acme, sized(800), lead.Once{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if _, _, write := meter.Cost(); write > 5 {
-				t.Fatalf("at %v a create costs %.1f units", now, write)
+				t.Fatalf("at %v a create costs %.1f units", *now, write)
 			}
 			meter.Reset()
 			if err := table.Delete(t.Context(), acme, made.ID, lead.Precondition{}); err != nil {
 				t.Fatal(err)
 			}
 			if _, _, write := meter.Cost(); write > 9 {
-				t.Fatalf("at %v a delete costs %.1f units", now, write)
+				t.Fatalf("at %v a delete costs %.1f units", *now, write)
 			}
 		}
 	}
@@ -142,13 +150,7 @@ func TestFirstListCost(t *testing.T) {
 func TestListCostOfAQuietTenant(t *testing.T) {
 	for _, who := range []string{"one process", "a new process each time"} {
 		t.Run("by "+who, func(t *testing.T) {
-			client, meter := dynamotest.Start(t)
-			now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-			process := func() *dynamo.Table {
-				table := dynamo.New(client, dynamotest.TableName)
-				table.Now = func() time.Time { return now }
-				return table
-			}
+			process, meter, now := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 			table, moved := process(), 0
 			for hour := range 48 {
 				if hour%3 == 0 {
@@ -156,7 +158,7 @@ func TestListCostOfAQuietTenant(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				now = now.Add(time.Hour)
+				*now = now.Add(time.Hour)
 				leads := hour/3 + 1
 				lister := table
 				if who != "one process" {

@@ -167,10 +167,8 @@ func TestCreateMany(t *testing.T) {
 // TestFullBooksAreLeft has other processes fill the page that a process is
 // writing to, which it cannot know.
 func TestFullBooksAreLeft(t *testing.T) {
-	client, meter := dynamotest.Start(t)
-	now := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
-	table, other := dynamo.New(client, dynamotest.TableName), dynamo.New(client, dynamotest.TableName)
-	table.Now, other.Now = now, now
+	process, meter, _ := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	table, other := process(), process()
 	create := func() {
 		t.Helper()
 		if _, _, err := table.Create(t.Context(), loading, lead.Defaults(), lead.Once{}); err != nil {

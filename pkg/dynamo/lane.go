@@ -41,7 +41,7 @@ type lane struct {
 	page   int
 	size   int
 	leads  int64
-	marks  map[mark]bool
+	marks  map[string]bool
 }
 
 // take returns a lane that nobody else in this process uses.
@@ -96,22 +96,25 @@ func (l *lanes) hold(number int) lane {
 // A process that begins within a period does not know how full the pages are
 // that others wrote before it, so it begins with the page of its half.
 func (l *lane) book(period string, leads int64, marks ...mark) string {
-	if l.period != period {
-		l.period, l.page = period, marks[0].half()
-		l.size, l.leads, l.marks = 0, 0, map[mark]bool{}
-	}
-	if l.size > bookFull || l.leads+leads > bookMost {
-		l.page++
-		l.size, l.leads, l.marks = 0, 0, map[mark]bool{}
+	switch {
+	case l.period != period:
+		l.turn(period, marks[0].half())
+	case l.size > bookFull || l.leads+leads > bookMost:
+		l.turn(period, l.page+1)
 	}
 	for _, m := range marks {
-		if m.zeros = 0; !l.marks[m] {
-			l.marks[m] = true
+		if !l.marks[m.name] {
+			l.marks[m.name] = true
 			l.size += m.size()
 		}
 	}
 	l.leads += leads
 	return period + "/" + strconv.Itoa(l.number) + "." + strconv.Itoa(l.page)
+}
+
+// turn begins with a page.
+func (l *lane) turn(period string, page int) {
+	*l = lane{number: l.number, period: period, page: page, marks: map[string]bool{}}
 }
 
 // lossBook returns the name of the lane's page for what a period lost after

@@ -105,7 +105,7 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		cells:   map[string]int64{},
 		lost:    map[string]bool{},
 	}
-	line, err := t.newest(ctx, tenant, s)
+	line, err := t.readNewest(ctx, tenant, s)
 	if err != nil {
 		return nil, err
 	}
@@ -140,12 +140,13 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 		if p <= balance.through {
 			continue
 		}
-		s.total += change(book)
+		leads, bytes := change(book), sizeOf(book)
+		s.total += leads
 		many++
-		size += sizeOf(book)
+		size += bytes
 		if p <= settled {
-			balance.total += change(book)
-			settledSize += sizeOf(book)
+			balance.total += leads
+			settledSize += bytes
 		}
 	}
 	stale = stale || (many > manyBooks || size > largeBooks) && 3*settledSize > size
@@ -157,9 +158,9 @@ func (t *Table) statement(ctx context.Context, tenant lead.Tenant) (*statement, 
 	return s, nil
 }
 
-// newest reads the newest books of a statement, all that are not settled among
+// readNewest reads the newest books of a statement, all that are not settled among
 // them, and the balance where there is one.
-func (t *Table) newest(ctx context.Context, tenant lead.Tenant, s *statement) (balance item, err error) {
+func (t *Table) readNewest(ctx context.Context, tenant lead.Tenant, s *statement) (balance item, err error) {
 	enter := func(it item) {
 		if stringOf(it[attrSK]) == balanceName {
 			balance = it
@@ -169,7 +170,7 @@ func (t *Table) newest(ctx context.Context, tenant lead.Tenant, s *statement) (b
 	}
 	if s.since = t.reached.since(tenant, s.settled); s.since == "" {
 		s.since = earlier(s.settled, -1)
-		more, err := t.lastBooks(ctx, tenant, newestBooks, enter)
+		more, err := t.lastBooks(ctx, tenant, enter)
 		if err != nil {
 			return nil, err
 		}
@@ -235,9 +236,9 @@ func sizeOf(book item) (size int) {
 	return size
 }
 
-// lastBooks reads so many of the last items of a tenant's books, the last first,
+// lastBooks reads the newestBooks last items of a tenant's books, the last first,
 // strongly consistent, and reports whether there are more.
-func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, limit int32, enter func(item)) (more bool, err error) {
+func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, enter func(item)) (more bool, err error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	page, err := t.client.Query(ctx, &dynamodb.QueryInput{
@@ -246,7 +247,7 @@ func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, limit int32, 
 		ExpressionAttributeValues: item{":books": text(booksOf(tenant))},
 		ConsistentRead:            aws.Bool(true),
 		ScanIndexForward:          aws.Bool(false),
-		Limit:                     &limit,
+		Limit:                     aws.Int32(newestBooks),
 	})
 	if err != nil {
 		return false, fault(err)

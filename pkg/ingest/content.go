@@ -34,7 +34,8 @@ type fileContent struct {
 
 // openContent returns the records of a message. Where it is a file to be read on
 // it does that, and returns none.
-func (d *delivery) openContent(m message, content string, isOurs bool) ([]record, error) {
+func (d *delivery) openContent(m message) ([]record, error) {
+	content, isOurs := m.attributes.get(contentAttribute)
 	if !isOurs {
 		return []record{m.record()}, nil
 	}

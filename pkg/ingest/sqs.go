@@ -110,15 +110,14 @@ func (batch) take(d *delivery, messages ...message) []bool {
 	var records []record
 	var of []int
 	for i, m := range messages {
-		content, isOurs := m.attributes.get(contentAttribute)
-		switch ours, err := d.openContent(m, content, isOurs); {
-		case err != nil:
+		ours, err := d.openContent(m)
+		if err != nil {
 			d.fail("SQS message "+m.id, err)
-		default:
-			ok[i] = true
-			for _, r := range ours {
-				records, of = append(records, r), append(of, i)
-			}
+			continue
+		}
+		ok[i] = true
+		for _, r := range ours {
+			records, of = append(records, r), append(of, i)
 		}
 	}
 	for j, o := range d.admit(records) {
