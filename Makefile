@@ -135,7 +135,8 @@ cost: ## Compute what a million of each operation costs on AWS
 	@go run ./tools/bench/cost
 
 # sam build calls build-NAME for each function of template.yaml; the function
-# NewThing is the command in functions/new-thing. One rule over the whole
+# NewThing is the command in functions/new-thing, a name that does as well. One
+# rule over the whole
 # folder, because with a folder per function "sam build --cached" would not see
 # that pkg/ has changed.
 #

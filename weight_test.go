@@ -2,6 +2,7 @@ package leads_test
 
 import (
 	"debug/elf"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,20 +120,29 @@ var calls = map[string][]string{
 	"publish-changes": nil,
 }
 
+// keepers are what must not be in a program, with the reason.
+var keepers = reasons{
+	"reflect.Value.Method":          allMethods,
+	"reflect.Value.MethodByName":    allMethods,
+	"reflect.(*rtype).Method":       allMethods,
+	"reflect.(*rtype).MethodByName": allMethods,
+	"text/template.init":            allMethods,
+	"net/rpc.init":                  allMethods,
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/schemas.init": "service/dynamodb from v1.69 on makes tables of all operations of the database " +
+		"at every start: measure (docs/performance.md) whether a newer version has changed that",
+}
+
+const allMethods = "for a call that finds a method by a name it learns at run time, the linker keeps each exported method of each type (https://pkg.go.dev/cmd/link)"
+
 // TestFunctionsHoldNoDeadCode looks for calls of the database that belong to
-// another function, and for what makes the linker keep each exported method of
-// each type: a call that finds a method by a name it learns at run time
-// (https://pkg.go.dev/cmd/link). text/template and net/rpc do so.
+// another function, and for what keeps code in a program that nothing calls.
 func TestFunctionsHoldNoDeadCode(t *testing.T) {
 	for _, name := range folders(t) {
 		t.Run(name, func(t *testing.T) {
 			held := symbols(t, "./functions/"+name)
-			for _, keeper := range []string{
-				"reflect.Value.Method", "reflect.Value.MethodByName", "reflect.(*rtype).Method", "reflect.(*rtype).MethodByName",
-				"text/template.init", "net/rpc.init",
-			} {
+			for keeper, reason := range keepers {
 				if slices.Contains(held, keeper) {
-					t.Errorf("the program has %s: \"go build -ldflags=-dumpdep\" says who needs it", keeper)
+					t.Errorf("the program has %s: %s; \"go build -ldflags=-dumpdep\" says who needs it", keeper, reason)
 				}
 			}
 			var called []string
@@ -145,6 +155,33 @@ func TestFunctionsHoldNoDeadCode(t *testing.T) {
 			slices.Sort(called)
 			if !slices.Equal(called, calls[name]) {
 				t.Errorf("the program has the code of %v, want that of %v: \"go build -ldflags=-dumpdep\" says who needs it", called, calls[name])
+			}
+		})
+	}
+}
+
+// mostBytes is what a program for AWS's own processor may have: 9 MB. Each
+// megabyte is more than a millisecond of a cold start (docs/performance.md).
+const mostBytes = 9_000_000
+
+func TestFunctionsAreSmall(t *testing.T) {
+	for _, name := range folders(t) {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir() // as sam build has it
+			out := filepath.Join(root, "build", name)
+			if err := errors.Join(os.MkdirAll(out, 0o700),
+				os.WriteFile(filepath.Join(root, "build.toml"), []byte(`architecture = "arm64"`), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if said, err := exec.CommandContext(t.Context(), "make", "build-"+name, "ARTIFACTS_DIR="+out).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			info, err := os.Stat(filepath.Join(out, "bootstrap"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Size() > mostBytes {
+				t.Errorf("the program has %d bytes, more than %d: see with \"go tool nm -size -sort size\" what came in", info.Size(), mostBytes)
 			}
 		})
 	}

@@ -5,10 +5,11 @@
 //	go run ./tools/bench/cold [-memory MB,MB] [-rounds N] [-warm N] [-only NAME,NAME]
 //
 // Times on one machine say little about another, and less while it is busy. So
-// all functions are started in turn, in each round one of each, and what counts
-// are the ratios to others of the same run: an empty function and the smallest
-// that reads the table, built the same way (peers/empty, peers/smallest), and an
-// ordinary one (peers/ordinary).
+// all functions are started in turn, in each round one of each in an order drawn
+// anew (what comes after the ordinary one finds the processor's caches cold), and
+// what counts are the ratios to others of the same run: an empty function and the
+// smallest that reads the table, built the same way (peers/empty, peers/smallest),
+// and an ordinary one (peers/ordinary).
 //
 // What a start pays for here as on AWS:
 //
@@ -24,6 +25,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"slices"
@@ -93,7 +95,8 @@ func run(ctx context.Context, memory, only string, p plan) error {
 			s.starts = nil
 		}
 		for range p.rounds {
-			for _, s := range subjects {
+			for _, i := range rand.Perm(len(subjects)) {
+				s := subjects[i]
 				if err := s.start(ctx, w, limit, p.warm); err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}

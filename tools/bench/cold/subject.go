@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,13 +27,17 @@ const (
 
 // A subject is a function that is measured.
 type subject struct {
-	name    string
-	program string
-	env     []string
-	arm64   int64 // bytes of the program for AWS's own processor
-	events  events
-	starts  []start
+	name     string
+	programs []string // the same in several places of the disk
+	env      []string
+	arm64    int64 // bytes of the program for AWS's own processor
+	events   events
+	starts   []start
 }
+
+// places is how many copies of a program are started in turn: where one lies on
+// the disk can make a tenth of a start.
+const places = 6
 
 // A start is what was measured of one process.
 type start struct {
@@ -98,12 +103,14 @@ func (b builder) make(s *subject, folder string) error {
 		if err := os.WriteFile(filepath.Join(root, "build.toml"), []byte(`architecture = "`+name+`"`), 0o644); err != nil {
 			return err
 		}
-		if err := b.run(nil, "make", "build-"+resource(s.name), "functions="+folder, "ARTIFACTS_DIR="+out); err != nil {
+		if err := b.run(nil, "make", "build-"+s.name, "functions="+folder, "ARTIFACTS_DIR="+out); err != nil {
 			return err
 		}
 		program := filepath.Join(out, "bootstrap")
 		if processor == runtime.GOARCH {
-			s.program = program
+			if err := s.spread(program); err != nil {
+				return err
+			}
 		}
 		if processor == "arm64" {
 			info, err := os.Stat(program)
@@ -117,9 +124,12 @@ func (b builder) make(s *subject, folder string) error {
 }
 
 func (b builder) plain(s *subject) error {
-	s.program = filepath.Join(b.dir, s.name)
-	arm64 := s.program + "-arm64"
-	if err := b.run([]string{"CGO_ENABLED=0", "GOOS=linux"}, "go", "build", "-o", s.program, "./"+peers+"/"+s.name); err != nil {
+	program := filepath.Join(b.dir, s.name)
+	arm64 := program + "-arm64"
+	if err := b.run([]string{"CGO_ENABLED=0", "GOOS=linux"}, "go", "build", "-o", program, "./"+peers+"/"+s.name); err != nil {
+		return err
+	}
+	if err := s.spread(program); err != nil {
 		return err
 	}
 	if err := b.run([]string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64"}, "go", "build", "-o", arm64, "./"+peers+"/"+s.name); err != nil {
@@ -132,6 +142,16 @@ func (b builder) plain(s *subject) error {
 	return err
 }
 
+// spread copies a program to all places.
+func (s *subject) spread(program string) error {
+	content, err := os.ReadFile(program)
+	for place := range places {
+		s.programs = append(s.programs, fmt.Sprintf("%s-%d", program, place))
+		err = errors.Join(err, os.WriteFile(s.programs[place], content, 0o700))
+	}
+	return err
+}
+
 func (b builder) run(env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(b.ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -139,15 +159,6 @@ func (b builder) run(env []string, name string, args ...string) error {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, output)
 	}
 	return nil
-}
-
-// resource returns the name in template.yaml of a folder in functions/.
-func resource(folder string) string {
-	var name strings.Builder
-	for word := range strings.SplitSeq(folder, "-") {
-		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
-	}
-	return name.String()
 }
 
 // environment returns that of a function in template.yaml, with this world's
@@ -203,11 +214,12 @@ func (s *subject) start(ctx context.Context, w *world, limit *limit, n int) erro
 		}
 		sent = append(sent, e)
 	}
-	if err := dropPages(s.program); err != nil {
+	program := s.programs[len(s.starts)%places]
+	if err := dropPages(program); err != nil {
 		return err
 	}
 	var said bytes.Buffer
-	f, err := runtimeapi.Start(runtimeapi.Options{Command: []string{s.program}, Env: s.env, Log: &said})
+	f, err := runtimeapi.Start(runtimeapi.Options{Command: []string{program}, Env: s.env, Log: &said})
 	if err != nil {
 		return err
 	}
