@@ -195,7 +195,7 @@ func environment(w *world) ([]string, error) {
 // common is the environment of every function.
 func common(w *world) []string {
 	return []string{
-		"AWS_ENDPOINT_URL=" + w.endpoint, "AWS_REGION=eu-west-1", "LEADS_TABLE=" + tableName,
+		"AWS_ENDPOINT_URL=" + w.endpoint, "AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.bus, "AWS_REGION=eu-west-1", "LEADS_TABLE=" + tableName,
 		"AWS_ACCESS_KEY_ID=cold", "AWS_SECRET_ACCESS_KEY=cold", "AWS_SESSION_TOKEN=" + strings.Repeat("cold", 200),
 		"TENANT=" + w.tenant.Account + "/" + string(w.tenant.Mode), // of the peers
 		"LEADS_ACCOUNT=" + w.tenant.Account, "LEADS_MODE=" + string(w.tenant.Mode), "LEADS_BUS=leads",

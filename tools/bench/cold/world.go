@@ -10,12 +10,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
-	"log"
 	"math/big"
 	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +34,7 @@ const tableName = "leads"
 // an API key.
 type world struct {
 	endpoint string // https
+	bus      string // https
 	shipped  string // file of roots as the package has it, and our CA
 	usual    string // file of all roots of this machine, and our CA
 
@@ -46,7 +44,7 @@ type world struct {
 	key    string
 
 	engine *engine.Engine
-	door   *http.Server
+	doors  []net.Listener
 }
 
 // rootsFile is the certificates that the functions' package has.
@@ -95,40 +93,60 @@ func (w *world) open(ctx context.Context, dir string) error {
 	if err := writeRoots(w.usual, ca, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"); err != nil {
 		return err
 	}
-	return w.openDoor(chain)
+	return w.openDoors(chain)
 }
 
-// openDoor puts the engine behind TLS.
-func (w *world) openDoor(chain tls.Certificate) error {
-	target, err := url.Parse(w.engine.Endpoint())
+// openDoors puts the engine behind TLS, and beside it a bus that takes all
+// events.
+func (w *world) openDoors(chain tls.Certificate) error {
+	config := &tls.Config{Certificates: []tls.Certificate{chain}}
+	database, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
 		return err
 	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 16}
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // of functions that were ended
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	bus, err := tls.Listen("tcp", "127.0.0.1:0", config)
 	if err != nil {
+		database.Close()
 		return err
 	}
-	w.endpoint = "https://" + listener.Addr().String()
-	w.door = &http.Server{
-		ErrorLog: proxy.ErrorLog,
-		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AWSEvents.") {
-				rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
-				io.WriteString(rw, `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`)
-				return
-			}
-			proxy.ServeHTTP(rw, r)
-		}),
-	}
-	go w.door.Serve(tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{chain}})) // until close
+	w.doors = []net.Listener{database, bus}
+	w.endpoint, w.bus = "https://"+database.Addr().String(), "https://"+bus.Addr().String()
+	go passOn(database, strings.TrimPrefix(w.engine.Endpoint(), "http://"))
+	go http.Serve(bus, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		io.WriteString(rw, `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`)
+	}))
 	return nil
 }
 
+// passOn connects each connection with an address, until the listener is closed.
+// It does no more, because a call's time is to be the database's.
+func passOn(from net.Listener, address string) {
+	for {
+		outer, err := from.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer outer.Close()
+			inner, err := net.Dial("tcp", address)
+			if err != nil {
+				return
+			}
+			defer inner.Close()
+			go func() {
+				io.Copy(inner, outer)
+				inner.Close() // ends the other direction
+			}()
+			io.Copy(outer, inner)
+		}()
+	}
+}
+
 func (w *world) close() {
-	w.door.Close()
+	for _, door := range w.doors {
+		door.Close()
+	}
 	w.engine.Stop()
 }
 
