@@ -136,9 +136,8 @@ cost: ## Compute what a million of each operation costs on AWS
 
 # sam build calls build-NAME for each function of template.yaml; the function
 # NewThing is the command in functions/new-thing, a name that does as well. One
-# rule over the whole
-# folder, because with a folder per function "sam build --cached" would not see
-# that pkg/ has changed.
+# rule over the whole folder, because with a folder per function "sam build
+# --cached" would not see that pkg/ has changed.
 #
 # SAM does not say for which processor it builds, but writes it down first, in
 # build.toml beside the folder that ends in ARTIFACTS_DIR.
