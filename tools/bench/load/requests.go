@@ -43,12 +43,10 @@ type requests struct {
 	doomed []lead.ID // to delete, each once
 }
 
-// prepare makes the table, a key and leads for so many requests.
-func prepare(ctx context.Context, endpoint string, n int) (*requests, error) {
-	r := &requests{
-		tenant: lead.Tenant{Account: "load", Mode: lead.Test},
-		table:  dynamo.New(client(endpoint, dynamo.Configure), tableName),
-	}
+// prepare makes the table, a key and leads for so many requests, each a second
+// after the one before.
+func prepare(ctx context.Context, table *dynamo.Table, n int) (*requests, error) {
+	r := &requests{tenant: lead.Tenant{Account: "load", Mode: lead.Test}, table: table}
 	if err := r.table.CreateTable(ctx); err != nil {
 		return nil, err
 	}
@@ -57,7 +55,11 @@ func prepare(ctx context.Context, endpoint string, n int) (*requests, error) {
 	if err := r.table.CreateKey(ctx, key); err != nil {
 		return nil, err
 	}
-	for i := range 200 + n/20 + 1 {
+	leads := 200 + n/20 + 1
+	now := time.Now().Add(-time.Duration(leads) * time.Second)
+	table.Now = func() time.Time { return now }
+	for i := range leads {
+		now = now.Add(time.Second)
 		made, err := r.create(ctx)
 		if err != nil {
 			return nil, err
@@ -71,7 +73,7 @@ func prepare(ctx context.Context, endpoint string, n int) (*requests, error) {
 	return r, nil
 }
 
-// client returns a client of the engine.
+// client returns a client of the engine, which calls as the product's does.
 func client(endpoint string, configure ...func(*dynamodb.Options)) *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
@@ -79,7 +81,7 @@ func client(endpoint string, configure ...func(*dynamodb.Options)) *dynamodb.Cli
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "load", SecretAccessKey: "load"}, nil
 		}),
-	}, configure...)
+	}, append(configure, dynamo.Configure)...)
 }
 
 // next is a vegeta.Targeter.
