@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -35,8 +36,8 @@ const warming = time.Second
 
 func main() {
 	rate := flag.Int("rate", 200, "send `N` requests a second")
-	lasting := flag.Duration("for", 5*time.Second, "send them for a `DURATION` at a time")
-	rounds := flag.Int("rounds", 3, "send them `N` times to each in turn")
+	lasting := flag.Duration("for", 3*time.Second, "send them for a `DURATION` at a time")
+	rounds := flag.Int("rounds", 5, "send them `N` times to each in turn")
 	smallest := flag.String("smallest", "", "be the smallest server over the engine at the `URL`: for the command itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -78,10 +79,13 @@ type side struct {
 	client   *http.Client
 	server   *server // nil for this process
 
-	total vegeta.Metrics
-	each  map[string]*vegeta.Metrics
-	cpu   time.Duration // that the server took for all requests
+	total  vegeta.Metrics
+	each   map[string]*vegeta.Metrics
+	rounds []round
 }
+
+// round is what one turn of a side gave, all in milliseconds.
+type round struct{ p50, p99, cpu float64 }
 
 func (l load) run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "leads-load-")
@@ -109,6 +113,7 @@ func (l load) run(ctx context.Context) error {
 
 	fmt.Printf("%d requests a second for %v, %d times in turn: %s\n", l.rate.Freq, l.lasting, l.rounds, mix)
 	for _, s := range sides {
+		s.forget()
 		if err := s.attack(l.rate, warming); err != nil {
 			return err
 		}
@@ -144,7 +149,7 @@ func leadsServe(ctx context.Context, l load, endpoint, dir string) (*side, error
 		return nil, err
 	}
 	r.url = url
-	return &side{name: "leads serve", requests: r, client: overHTTP(), server: server, each: map[string]*vegeta.Metrics{}}, nil
+	return &side{name: "leads serve", requests: r, client: overHTTP(), server: server}, nil
 }
 
 // smallestServer returns the side of a server that does only what it must.
@@ -154,7 +159,7 @@ func smallestServer(_ context.Context, l load, endpoint, _ string) (*side, error
 		return nil, err
 	}
 	r := &requests{url: said.URL, kept: said.Kept, doomed: said.Doomed}
-	return &side{name: "the smallest server", requests: r, client: overHTTP(), server: server, each: map[string]*vegeta.Metrics{}}, nil
+	return &side{name: "the smallest server", requests: r, client: overHTTP(), server: server}, nil
 }
 
 // databaseAlone returns the side of the bare SDK.
@@ -164,7 +169,7 @@ func databaseAlone(ctx context.Context, l load, endpoint, _ string) (*side, erro
 		return nil, err
 	}
 	r.url = "http://database" // nobody dials it
-	return &side{name: "the database alone", requests: r, client: &http.Client{Transport: b}, each: map[string]*vegeta.Metrics{}}, nil
+	return &side{name: "the database alone", requests: r, client: &http.Client{Transport: b}}, nil
 }
 
 func overHTTP() *http.Client {
@@ -179,8 +184,10 @@ func (s *side) attack(rate vegeta.Rate, lasting time.Duration) error {
 	if err != nil {
 		return err
 	}
+	var now vegeta.Metrics
 	attacker := vegeta.NewAttacker(vegeta.Client(s.client), vegeta.Workers(16), vegeta.MaxWorkers(512))
 	for result := range attacker.Attack(s.requests.next, rate, lasting, s.name) {
+		now.Add(result)
 		s.total.Add(result)
 		operation := operationOf(result.Method, result.URL[strings.Index(result.URL, collection):])
 		if s.each[operation] == nil {
@@ -189,13 +196,17 @@ func (s *side) attack(rate vegeta.Rate, lasting time.Duration) error {
 		s.each[operation].Add(result)
 	}
 	after, err := s.server.cpu()
-	s.cpu += after - before
+	s.rounds = append(s.rounds, round{
+		p50: ms(now.Latencies.Quantile(0.5)),
+		p99: ms(now.Latencies.Quantile(0.99)),
+		cpu: ms(after-before) / float64(now.Requests),
+	})
 	return err
 }
 
 // forget makes the side's figures those of no request.
 func (s *side) forget() {
-	s.total, s.each, s.cpu = vegeta.Metrics{}, map[string]*vegeta.Metrics{}, 0
+	s.total, s.each, s.rounds = vegeta.Metrics{}, map[string]*vegeta.Metrics{}, nil
 }
 
 func (s *side) close() {
@@ -205,8 +216,13 @@ func (s *side) close() {
 	}
 }
 
-// cpuEach returns what a request took of the processor, in milliseconds.
-func (s *side) cpuEach() float64 { return ms(s.cpu) / float64(s.total.Requests) }
+// cpu returns what a request took of the server's processor time on average.
+func (s *side) cpu() (mean float64) {
+	for _, r := range s.rounds {
+		mean += r.cpu / float64(len(s.rounds))
+	}
+	return mean
+}
 
 func print(sides []*side, attacked time.Duration) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -219,7 +235,7 @@ func print(sides []*side, attacked time.Duration) {
 	for _, s := range sides {
 		cpu := ""
 		if s.server != nil {
-			cpu = fmt.Sprintf("%.2f", s.cpuEach())
+			cpu = fmt.Sprintf("%.2f", s.cpu())
 		}
 		row(s.name, &s.total, cpu)
 		for _, operation := range operations {
@@ -232,19 +248,30 @@ func print(sides []*side, attacked time.Duration) {
 		}
 	}
 	t.Flush()
-	ours, smallest := sides[0], sides[1]
-	fmt.Println()
+	fmt.Println("\nWhat leads serve takes more, in the median of the rounds and in each:")
+	fmt.Fprintln(t, "than\tp50\tp99\tCPU\t")
 	for _, other := range sides[1:] {
-		for _, q := range []float64{0.5, 0.99} {
-			longer("At p"+fmt.Sprint(100*q), other.name, ms(ours.total.Latencies.Quantile(q)), ms(other.total.Latencies.Quantile(q)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t", other.name,
+			sides[0].beside(other, func(r round) float64 { return r.p50 }),
+			sides[0].beside(other, func(r round) float64 { return r.p99 }))
+		if other.server != nil {
+			fmt.Fprint(t, sides[0].beside(other, func(r round) float64 { return r.cpu }))
 		}
+		fmt.Fprintln(t, "\t")
 	}
-	longer("Of the processor", smallest.name, ours.cpuEach(), smallest.cpuEach())
+	t.Flush()
 }
 
-// longer prints how many milliseconds leads serve takes more than another.
-func longer(where, name string, ours, other float64) {
-	fmt.Printf("%s leads serve takes %.2f ms or %.0f %% more than %s.\n", where, ours-other, 100*(ours/other-1), name)
+// beside says how much more of a figure a side has than another: in the median
+// of the rounds, so that a moment in which the machine was busy counts for little,
+// and from where to where.
+func (s *side) beside(other *side, figure func(round) float64) string {
+	var more []float64
+	for i := range s.rounds {
+		more = append(more, 100*(figure(s.rounds[i])/figure(other.rounds[i])-1))
+	}
+	slices.Sort(more)
+	return fmt.Sprintf("%.0f %% (%.0f to %.0f)", more[len(more)/2], more[0], more[len(more)-1])
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -50,6 +50,7 @@ func startSmallest(endpoint string, l load) (s *server, said greeting, err error
 	}
 	cmd := exec.Command(program, "-smallest", endpoint, "-rate", strconv.Itoa(l.rate.Freq),
 		"-for", l.lasting.String(), "-rounds", strconv.Itoa(l.rounds))
+	cmd.Env = append([]string{"GOGC=400"}, os.Environ()...) // as leads serve sets it, unless it is set
 	cmd.Stderr = os.Stderr
 	s, err = start(cmd, func(line string) bool { return json.Unmarshal([]byte(line), &said) == nil })
 	return s, said, err
