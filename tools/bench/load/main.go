@@ -36,8 +36,8 @@ const warming = time.Second
 
 func main() {
 	rate := flag.Int("rate", 200, "send `N` requests a second")
-	lasting := flag.Duration("for", 3*time.Second, "send them for a `DURATION` at a time")
-	rounds := flag.Int("rounds", 5, "send them `N` times to each in turn")
+	lasting := flag.Duration("for", 2*time.Second, "send them for a `DURATION` at a time")
+	rounds := flag.Int("rounds", 7, "send them `N` times to each in turn")
 	smallest := flag.String("smallest", "", "be the smallest server over the engine at the `URL`: for the command itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -82,10 +82,11 @@ type side struct {
 	total  vegeta.Metrics
 	each   map[string]*vegeta.Metrics
 	rounds []round
+	used   time.Duration // of the processor, by the server
 }
 
-// round is what one turn of a side gave, all in milliseconds.
-type round struct{ p50, p99, cpu float64 }
+// round is what one turn of a side gave, in milliseconds.
+type round struct{ p50, p99 float64 }
 
 func (l load) run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "leads-load-")
@@ -196,17 +197,14 @@ func (s *side) attack(rate vegeta.Rate, lasting time.Duration) error {
 		s.each[operation].Add(result)
 	}
 	after, err := s.server.cpu()
-	s.rounds = append(s.rounds, round{
-		p50: ms(now.Latencies.Quantile(0.5)),
-		p99: ms(now.Latencies.Quantile(0.99)),
-		cpu: ms(after-before) / float64(now.Requests),
-	})
+	s.used += after - before
+	s.rounds = append(s.rounds, round{ms(now.Latencies.Quantile(0.5)), ms(now.Latencies.Quantile(0.99))})
 	return err
 }
 
 // forget makes the side's figures those of no request.
 func (s *side) forget() {
-	s.total, s.each, s.rounds = vegeta.Metrics{}, map[string]*vegeta.Metrics{}, nil
+	s.total, s.each, s.rounds, s.used = vegeta.Metrics{}, map[string]*vegeta.Metrics{}, nil, 0
 }
 
 func (s *side) close() {
@@ -216,13 +214,8 @@ func (s *side) close() {
 	}
 }
 
-// cpu returns what a request took of the server's processor time on average.
-func (s *side) cpu() (mean float64) {
-	for _, r := range s.rounds {
-		mean += r.cpu / float64(len(s.rounds))
-	}
-	return mean
-}
+// cpu returns what a request took of the processor in the server, in milliseconds.
+func (s *side) cpu() float64 { return ms(s.used) / float64(s.total.Requests) }
 
 func print(sides []*side, attacked time.Duration) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -248,14 +241,14 @@ func print(sides []*side, attacked time.Duration) {
 		}
 	}
 	t.Flush()
-	fmt.Println("\nWhat leads serve takes more, in the median of the rounds and in each:")
+	fmt.Println("\nWhat leads serve takes more, in the median of the rounds (and in each):")
 	fmt.Fprintln(t, "than\tp50\tp99\tCPU\t")
 	for _, other := range sides[1:] {
 		fmt.Fprintf(t, "%s\t%s\t%s\t", other.name,
 			sides[0].beside(other, func(r round) float64 { return r.p50 }),
 			sides[0].beside(other, func(r round) float64 { return r.p99 }))
 		if other.server != nil {
-			fmt.Fprint(t, sides[0].beside(other, func(r round) float64 { return r.cpu }))
+			fmt.Fprintf(t, "%.0f %%", 100*(sides[0].cpu()/other.cpu()-1))
 		}
 		fmt.Fprintln(t, "\t")
 	}
