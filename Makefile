@@ -125,7 +125,7 @@ bench-cold: ## Measure how the functions start (as root: with their share of a p
 	@$(npm)
 	go run ./tools/bench/cold $(ARGS)
 
-bench-load: ## Put leads serve under a steady load, beside the database alone
+bench-load: ## Put leads serve under a steady load, beside the least that could answer it
 	@$(go)
 	@$(npm)
 	go -C tools/bench/load run . $(ARGS)

@@ -183,6 +183,8 @@ func (x *exchange) answer() {
 	x.answered = true
 	x.client.WriteHeader(x.status)
 	x.client.Write(x.content) //nolint:errcheck
+	// At once, and not when the log has its line. In Lambda there is nothing to do.
+	http.NewResponseController(x.client).Flush() //nolint:errcheck
 }
 
 func (a *API) logLine(x *exchange, took time.Duration) {

@@ -64,9 +64,9 @@ func Open() *Table {
 // once, and it takes an answer that broke off for final. Here the first pause
 // is 20 ms with full jitter, and what ends the trying is the deadline alone.
 func Configure(o *dynamodb.Options) {
-	o.HTTPClient = &http.Client{
+	o.HTTPClient = HTTPClient{&http.Client{
 		Timeout: attemptTimeout,
-		Transport: inOnePiece{&http.Transport{
+		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: attemptTimeout / 2}).DialContext,
 			TLSClientConfig:     awsenv.TLS(),
@@ -74,8 +74,8 @@ func Configure(o *dynamodb.Options) {
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,
 			ForceAttemptHTTP2:   false,
-		}},
-	}
+		},
+	}}
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
 		s.RateLimiter = ratelimit.None
@@ -86,16 +86,20 @@ func Configure(o *dynamodb.Options) {
 	})
 }
 
-// inOnePiece sends each request with one write: net/http sends the header before
+// HTTPClient sends each request with one write: net/http sends the header before
 // a body of a type that it does not know, as the SDK's are, and the database is
 // woken twice. Such a body can also be sent again where the database had closed
 // the connection before, as it does while the function is frozen.
-type inOnePiece struct{ *http.Transport }
+//
+// It does so before the client and not between the client and its transport:
+// net/http knows how to end a request of its own transport in time, and needs two
+// more goroutines for any other.
+type HTTPClient struct{ *http.Client }
 
-// RoundTrip implements [http.RoundTripper].
-func (t inOnePiece) RoundTrip(r *http.Request) (*http.Response, error) {
+// Do implements [dynamodb.HTTPClient].
+func (c HTTPClient) Do(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
-		return t.Transport.RoundTrip(r)
+		return c.Client.Do(r)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err = errors.Join(err, r.Body.Close()); err != nil {
@@ -104,7 +108,7 @@ func (t inOnePiece) RoundTrip(r *http.Request) (*http.Response, error) {
 	whole := *r
 	whole.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	whole.Body, _ = whole.GetBody()
-	return t.Transport.RoundTrip(&whole)
+	return c.Client.Do(&whole)
 }
 
 // pause returns a random pause before the attempt after this one (full jitter,

@@ -84,6 +84,9 @@ func (t *Table) page(ctx context.Context, tenant lead.Tenant, limit int, offset 
 	return leads, s.total, nil
 }
 
+// end is the place in the index after the newest lead.
+const end = "~"
+
 // place is where in the index a page begins.
 type place struct {
 	before string           // the index is read from here, towards the older
@@ -103,13 +106,11 @@ const fewGhosts = 100
 func (p place) rows(leads int) int {
 	const lookUp = 70 // rows of the index cost about as much as fetching a lead
 	rows := p.skip + leads
-	cells := maps.Clone(p.cells)
-	maps.DeleteFunc(cells, func(cell string, _ int64) bool { return cell > p.before })
-	cell, passed := newest(cells, int64(p.skip))
+	cell, passed := newest(p.cells, p.before, int64(p.skip))
 	if passed == 0 || !p.lost[cell[:periodLength]] {
 		return rows
 	}
-	whole := p.skip + int(cells[cell]-passed) + 1
+	whole := p.skip + int(p.cells[cell]-passed) + 1
 	if whole-rows > int(passed)*lookUp {
 		return rows
 	}
@@ -120,16 +121,16 @@ func (p place) rows(leads int) int {
 // near, else by the newest books, else by day and cell.
 func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offset int64) (place, error) {
 	if offset <= t.near {
-		return place{before: "~", skip: int(offset), cells: s.cells, lost: s.lost}, nil
+		return place{before: end, skip: int(offset), cells: s.cells, lost: s.lost}, nil
 	}
-	if cell, skip := newest(s.cells, offset); cell != "" {
+	if cell, skip := newest(s.cells, end, offset); cell != "" {
 		return t.within(ctx, tenant, s, s.cells, cell, skip)
 	}
 	days, err := t.calendar(ctx, tenant, s)
 	if err != nil {
 		return place{}, err
 	}
-	day, rest := newest(days, offset)
+	day, rest := newest(days, end, offset)
 	if day == "" {
 		return place{}, errUnsettled
 	}
@@ -137,7 +138,7 @@ func (t *Table) find(ctx context.Context, tenant lead.Tenant, s *statement, offs
 	if err := t.eachBook(ctx, tenant, day, day+"~", onDay.enter); err != nil {
 		return place{}, err
 	}
-	cell, skip := newest(onDay.cells, rest)
+	cell, skip := newest(onDay.cells, end, rest)
 	if cell == "" {
 		return place{}, errUnsettled
 	}
@@ -164,14 +165,19 @@ func (t *Table) within(ctx context.Context, tenant lead.Tenant, s *statement, ce
 	return place{before: createdAt(leadID(keys[rank-1])) + "~", cells: cells, lost: s.lost}, nil
 }
 
-// newest returns the span that holds the lead at an offset from the newest, and
-// the offset of the lead within it; or "" where the spans hold too few.
-func newest(counts map[string]int64, offset int64) (span string, rest int64) {
+// newest returns the span that holds the lead at an offset from the newest
+// before a place, and the offset of the lead within it; or "" where the spans
+// hold too few.
+func newest(counts map[string]int64, before string, offset int64) (span string, rest int64) {
 	for _, span := range slices.Backward(slices.Sorted(maps.Keys(counts))) {
-		if n := counts[span]; offset < n {
+		n := counts[span]
+		switch {
+		case span > before:
+		case offset < n:
 			return span, offset
+		default:
+			offset -= n
 		}
-		offset -= counts[span]
 	}
 	return "", 0
 }
@@ -243,8 +249,10 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 			return nil, false, fault(err)
 		}
 		for _, it := range page.Items {
-			keys = append(keys, item{attrPK: it[attrPK], attrSK: it[attrSK]})
+			delete(it, attrTenant)
+			delete(it, attrCreated)
 		}
+		keys = append(keys, page.Items...)
 	}
 	return keys, len(keys) >= limit, nil
 }
@@ -252,7 +260,7 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 // fetch reads the leads that have these keys, in this order, strongly
 // consistent. A lead that is gone is left out.
 func (t *Table) fetch(ctx context.Context, keys []item) ([]lead.Lead, error) {
-	byID := map[lead.ID]lead.Lead{}
+	byID := make(map[lead.ID]item, len(keys))
 	for some := range slices.Chunk(keys, 100) {
 		ask := map[string]types.KeysAndAttributes{t.name: {Keys: some, ConsistentRead: aws.Bool(true)}}
 		for attempt := 0; len(ask) > 0; attempt++ {
@@ -261,18 +269,17 @@ func (t *Table) fetch(ctx context.Context, keys []item) ([]lead.Lead, error) {
 				return nil, fault(err)
 			}
 			for _, it := range out.Responses[t.name] {
-				l := leadOf(it)
-				byID[l.ID] = l
+				byID[leadID(it)] = it
 			}
 			if ask = out.UnprocessedKeys; len(ask) > 0 && !sleep(ctx, attempt) {
 				return nil, fault(ctx.Err())
 			}
 		}
 	}
-	var leads []lead.Lead
+	leads := make([]lead.Lead, 0, len(byID))
 	for _, k := range keys {
-		if l, ok := byID[leadID(k)]; ok {
-			leads = append(leads, l)
+		if it, ok := byID[leadID(k)]; ok {
+			leads = append(leads, leadOf(it))
 		}
 	}
 	return leads, nil

@@ -173,6 +173,7 @@ func syntaxError(err error) *SyntaxError {
 // AppendJSON appends the lead as a JSON object to dst: every member, always,
 // in the order of the reference.
 func (l *Lead) AppendJSON(dst []byte) []byte {
+	dst = slices.Grow(dst, 1<<10) // most are shorter
 	dst = append(dst, `{"id":"`...)
 	dst = append(dst, l.ID...)
 	dst = append(dst, `","created_at":"`...)

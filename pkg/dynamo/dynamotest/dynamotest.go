@@ -36,7 +36,7 @@ func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),
 	}, dynamo.Configure, func(o *dynamodb.Options) {
-		client := o.HTTPClient.(*http.Client)
+		client := o.HTTPClient.(dynamo.HTTPClient)
 		meter.next = client.Transport
 		client.Transport = meter
 	})

@@ -1,8 +1,10 @@
 // Command load sends leads serve a steady load of mixed requests, as many a
-// second as it is told whether the answers come or not, and in turn the database
-// alone, through the bare SDK: the very requests that the API makes of it, planned
-// beforehand (bare.go). What lies between the two is the price of the
-// API. "make bench-load" calls it.
+// second as it is told whether the answers come or not, and in turn two others
+// that ask an engine the very same and do nothing else (bare.go): the smallest
+// server that there could be, a process of its own, and the bare SDK in this
+// process. What lies between leads serve and the smallest server is the price of
+// the API, and between that and the SDK the price of a process with HTTP.
+// "make bench-load" calls it.
 //
 //	go run . [-rate N] [-for DURATION] [-rounds N]
 //
@@ -11,18 +13,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -30,16 +27,18 @@ import (
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
+	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/engine"
 )
 
-// root is that of the repository.
-const root = "../../.."
+// warming is how long each side is under load before it counts.
+const warming = time.Second
 
 func main() {
 	rate := flag.Int("rate", 200, "send `N` requests a second")
-	lasting := flag.Duration("for", 5*time.Second, "send them for a `DURATION` at a time")
-	rounds := flag.Int("rounds", 3, "send them `N` times to each in turn")
+	lasting := flag.Duration("for", 2*time.Second, "send them for a `DURATION` at a time")
+	rounds := flag.Int("rounds", 7, "send them `N` times to each in turn")
+	smallest := flag.String("smallest", "", "be the smallest server over the engine at the `URL`: for the command itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,65 +46,85 @@ func main() {
 		fmt.Fprintln(os.Stderr, "load: at most 10000 requests a second, for a minute, 20 times")
 		os.Exit(2)
 	}
-	if err := run(ctx, vegeta.Rate{Freq: *rate, Per: time.Second}, *lasting, *rounds); err != nil {
+	l := load{vegeta.Rate{Freq: *rate, Per: time.Second}, *lasting, *rounds}
+	var err error
+	if *smallest != "" {
+		err = serveBare(ctx, *smallest, l)
+	} else {
+		err = l.run(ctx)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-// A side is one of the two that are compared: an engine of its own, and what
+// load says what is sent.
+type load struct {
+	rate    vegeta.Rate
+	lasting time.Duration
+	rounds  int
+}
+
+// requests returns how many there are at most.
+func (l load) requests() int {
+	return l.rate.Freq * int((warming+l.lasting*time.Duration(l.rounds)).Seconds()+float64(l.rounds+1))
+}
+
+// A side is one of those that are compared: an engine of its own, and what
 // stands before it.
 type side struct {
 	name     string
 	requests *requests
 	client   *http.Client
-	total    vegeta.Metrics
-	each     map[string]*vegeta.Metrics
+	server   *server // nil for this process
+
+	total  vegeta.Metrics
+	each   map[string]*vegeta.Metrics
+	rounds []round
+	used   time.Duration // of the processor, by the server
 }
 
-func run(ctx context.Context, rate vegeta.Rate, lasting time.Duration, rounds int) error {
+// round is what one turn of a side gave, in milliseconds.
+type round struct{ p50, p99 float64 }
+
+func (l load) run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "leads-load-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 
-	n := rate.Freq * int(lasting.Seconds()+1) * rounds // at most
 	var sides []*side
-	var serving *server
-	for _, name := range []string{"leads serve", "the database alone"} {
+	for _, begin := range []func(context.Context, load, string, string) (*side, error){leadsServe, smallestServer, databaseAlone} {
 		db, err := engine.Start(ctx, engine.Options{Data: engine.Memory, Log: os.Stderr})
 		if err != nil {
 			return err
 		}
 		defer db.Stop()
-		requests, err := prepare(ctx, db.Endpoint(), n)
+		s, err := begin(ctx, l, db.Endpoint(), dir)
 		if err != nil {
 			return err
 		}
-		s := &side{name: name, requests: requests, each: map[string]*vegeta.Metrics{}}
-		if serving == nil {
-			if serving, err = serve(ctx, dir, db.Endpoint()); err != nil {
-				return err
-			}
-			defer serving.stop()
-			requests.url = serving.url
-			s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 30 * time.Second}
-		} else {
-			requests.url = "http://database" // nobody dials it
-			bare, err := plan(ctx, db.Endpoint(), requests, n)
-			if err != nil {
-				return err
-			}
-			s.client = &http.Client{Transport: bare}
+		if s.server != nil {
+			defer s.server.stop() //nolint:errcheck
 		}
 		sides = append(sides, s)
 	}
 
-	fmt.Printf("%d requests a second for %v, %d times in turn: %s\n", rate.Freq, lasting, rounds, mix)
-	for range rounds {
-		for _, s := range sides {
-			s.attack(rate, lasting)
+	fmt.Printf("%d requests a second for %v, %d times in turn: %s\n", l.rate.Freq, l.lasting, l.rounds, mix)
+	for _, s := range sides {
+		s.forget()
+		if err := s.attack(l.rate, warming); err != nil {
+			return err
+		}
+		s.forget()
+	}
+	for round := range l.rounds {
+		for i := range sides {
+			if err := sides[(round+i)%len(sides)].attack(l.rate, l.lasting); err != nil {
+				return err
+			}
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -114,18 +133,62 @@ func run(ctx context.Context, rate vegeta.Rate, lasting time.Duration, rounds in
 	for _, s := range sides {
 		s.close()
 	}
-	print(sides, time.Duration(rounds)*lasting)
-	memory, err := serving.peakMemory()
+	print(sides, time.Duration(l.rounds)*l.lasting)
+	memory, err := sides[0].server.peakMemory()
 	fmt.Printf("\nleads serve took at most %.0f MB of memory.\n", memory)
 	return err
+}
+
+// leadsServe returns the side of leads serve.
+func leadsServe(ctx context.Context, l load, endpoint, dir string) (*side, error) {
+	r, err := prepare(ctx, dynamo.New(client(endpoint), tableName), l.requests())
+	if err != nil {
+		return nil, err
+	}
+	server, url, err := startLeads(ctx, dir, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	r.url = url
+	return &side{name: "leads serve", requests: r, client: overHTTP(), server: server}, nil
+}
+
+// smallestServer returns the side of a server that does only what it must.
+func smallestServer(_ context.Context, l load, endpoint, _ string) (*side, error) {
+	server, said, err := startSmallest(endpoint, l)
+	if err != nil {
+		return nil, err
+	}
+	r := &requests{url: said.URL, kept: said.Kept, doomed: said.Doomed}
+	return &side{name: "the smallest server", requests: r, client: overHTTP(), server: server}, nil
+}
+
+// databaseAlone returns the side of the bare SDK.
+func databaseAlone(ctx context.Context, l load, endpoint, _ string) (*side, error) {
+	b, r, err := plan(ctx, endpoint, l)
+	if err != nil {
+		return nil, err
+	}
+	r.url = "http://database" // nobody dials it
+	return &side{name: "the database alone", requests: r, client: &http.Client{Transport: b}}, nil
+}
+
+func overHTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 30 * time.Second}
 }
 
 // attack sends requests in an open loop: each at its time, also when earlier
 // ones have no answer yet, and counts what they wait (so that a server that
 // stalls is charged for all that it lets wait).
-func (s *side) attack(rate vegeta.Rate, lasting time.Duration) {
+func (s *side) attack(rate vegeta.Rate, lasting time.Duration) error {
+	before, err := s.server.cpu()
+	if err != nil {
+		return err
+	}
+	var now vegeta.Metrics
 	attacker := vegeta.NewAttacker(vegeta.Client(s.client), vegeta.Workers(16), vegeta.MaxWorkers(512))
 	for result := range attacker.Attack(s.requests.next, rate, lasting, s.name) {
+		now.Add(result)
 		s.total.Add(result)
 		operation := operationOf(result.Method, result.URL[strings.Index(result.URL, collection):])
 		if s.each[operation] == nil {
@@ -133,6 +196,15 @@ func (s *side) attack(rate vegeta.Rate, lasting time.Duration) {
 		}
 		s.each[operation].Add(result)
 	}
+	after, err := s.server.cpu()
+	s.used += after - before
+	s.rounds = append(s.rounds, round{ms(now.Latencies.Quantile(0.5)), ms(now.Latencies.Quantile(0.99))})
+	return err
+}
+
+// forget makes the side's figures those of no request.
+func (s *side) forget() {
+	s.total, s.each, s.rounds, s.used = vegeta.Metrics{}, map[string]*vegeta.Metrics{}, nil, 0
 }
 
 func (s *side) close() {
@@ -142,19 +214,26 @@ func (s *side) close() {
 	}
 }
 
+// cpu returns what a request took of the processor in the server, in milliseconds.
+func (s *side) cpu() float64 { return ms(s.used) / float64(s.total.Requests) }
+
 func print(sides []*side, attacked time.Duration) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\trequests\tgood a second\tp50, ms\tp99, ms\tp99.9, ms\terrors\t")
-	row := func(name string, m *vegeta.Metrics) {
-		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.2f\t%.2f\t%.2f\t%d\t\n", name, m.Requests, m.Success*float64(m.Requests)/attacked.Seconds(),
+	fmt.Fprintln(t, "\trequests\tgood a second\tp50, ms\tp99, ms\tp99.9, ms\terrors\tCPU, ms each\t")
+	row := func(name string, m *vegeta.Metrics, cpu string) {
+		fmt.Fprintf(t, "%s\t%d\t%.0f\t%.2f\t%.2f\t%.2f\t%d\t%s\t\n", name, m.Requests, m.Success*float64(m.Requests)/attacked.Seconds(),
 			ms(m.Latencies.Quantile(0.5)), ms(m.Latencies.Quantile(0.99)), ms(m.Latencies.Quantile(0.999)),
-			m.Requests-uint64(m.Success*float64(m.Requests)+0.5))
+			m.Requests-uint64(m.Success*float64(m.Requests)+0.5), cpu)
 	}
 	for _, s := range sides {
-		row(s.name, &s.total)
+		cpu := ""
+		if s.server != nil {
+			cpu = fmt.Sprintf("%.2f", s.cpu())
+		}
+		row(s.name, &s.total, cpu)
 		for _, operation := range operations {
 			if m := s.each[operation]; m != nil {
-				row(operation, m)
+				row(operation, m, "")
 			}
 		}
 		for _, text := range s.total.Errors {
@@ -162,70 +241,30 @@ func print(sides []*side, attacked time.Duration) {
 		}
 	}
 	t.Flush()
-	for _, q := range []float64{0.5, 0.99} {
-		ours, alone := sides[0].total.Latencies.Quantile(q), sides[1].total.Latencies.Quantile(q)
-		fmt.Printf("At p%.0f leads serve takes %.2f ms or %.0f %% longer than the database alone.\n",
-			100*q, ms(ours-alone), 100*(float64(ours)/float64(alone)-1))
+	fmt.Println("\nWhat leads serve takes more, in the median of the rounds (and in each):")
+	fmt.Fprintln(t, "than\tp50\tp99\tCPU\t")
+	for _, other := range sides[1:] {
+		fmt.Fprintf(t, "%s\t%s\t%s\t", other.name,
+			sides[0].beside(other, func(r round) float64 { return r.p50 }),
+			sides[0].beside(other, func(r round) float64 { return r.p99 }))
+		if other.server != nil {
+			fmt.Fprintf(t, "%.0f %%", 100*(sides[0].cpu()/other.cpu()-1))
+		}
+		fmt.Fprintln(t, "\t")
 	}
+	t.Flush()
+}
+
+// beside says how much more of a figure a side has than another: in the median
+// of the rounds, so that a moment in which the machine was busy counts for little,
+// and from where to where.
+func (s *side) beside(other *side, figure func(round) float64) string {
+	var more []float64
+	for i := range s.rounds {
+		more = append(more, 100*(figure(s.rounds[i])/figure(other.rounds[i])-1))
+	}
+	slices.Sort(more)
+	return fmt.Sprintf("%.0f %% (%.0f to %.0f)", more[len(more)/2], more[0], more[len(more)-1])
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
-
-// server is leads serve.
-type server struct {
-	url string
-	cmd *exec.Cmd
-}
-
-var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
-
-// serve builds and starts leads serve over an engine.
-func serve(ctx context.Context, dir, endpoint string) (*server, error) {
-	program := filepath.Join(dir, "leads")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/leads")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, output)
-	}
-	cmd := exec.Command(program, "serve", "-addr", "127.0.0.1:0", "-data", filepath.Join(dir, "data"))
-	cmd.Env = append(os.Environ(), "DYNAMODB_ENDPOINT="+endpoint, "LEADS_TABLE="+tableName)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &server{cmd: cmd}
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() && s.url == "" {
-		s.url = address.FindString(lines.Text())
-	}
-	if s.url == "" {
-		return nil, errors.Join(errors.New("leads serve does not say where it listens"), s.stop())
-	}
-	go func() {
-		for lines.Scan() { // so that it can go on talking
-		}
-	}()
-	return s, nil
-}
-
-func (s *server) stop() error {
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	return s.cmd.Wait()
-}
-
-// peakMemory returns the most memory that leads serve had, in megabytes.
-func (s *server) peakMemory() (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	match := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)
-	if match == nil {
-		return 0, errors.New("the kernel does not tell how much memory leads serve had")
-	}
-	kb, err := strconv.ParseFloat(string(match[1]), 64)
-	return kb * 1024 / 1e6, err
-}
