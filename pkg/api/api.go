@@ -81,7 +81,7 @@ func (a *API) Handler(routes ...Route) http.Handler {
 				x.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 				x.answer()
 			}
-			if r.Context().Value(quietKey{}) == nil {
+			if !priming(r.Context()) {
 				a.logLine(x, a.now().Sub(start))
 			}
 		}()
@@ -205,13 +205,16 @@ func (a *API) logLine(x *exchange, took time.Duration) {
 	a.log.LogAttrs(context.Background(), level, "request", attrs...)
 }
 
-type quietKey struct{}
+type primingKey struct{}
 
-// WithoutLog returns a context whose requests leave no line in the log. It is
-// for requests that nobody sent.
-func WithoutLog(ctx context.Context) context.Context {
-	return context.WithValue(ctx, quietKey{}, true)
+// Priming returns a context for a request that nobody sent, which makes a process
+// ready for others: it reads ahead the keys that these may have, and leaves no
+// line in the log.
+func Priming(ctx context.Context) context.Context {
+	return context.WithValue(ctx, primingKey{}, true)
 }
+
+func priming(ctx context.Context) bool { return ctx.Value(primingKey{}) != nil }
 
 type requestIDKey struct{}
 

@@ -219,11 +219,9 @@ func (t *Table) auditCaches(ctx context.Context, a Audit) error {
 func (t *Table) auditCachesOnce(ctx context.Context, a Audit) (repaired bool, err error) {
 	var lines [2]item // balance and calendar
 	for i, k := range []item{key(booksOf(a.Tenant), balanceName), calendarKey(a.Tenant)} {
-		out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: k, ConsistentRead: aws.Bool(true)})
-		if err != nil {
-			return false, fault(err)
+		if lines[i], err = t.get(ctx, k); err != nil {
+			return false, err
 		}
-		lines[i] = out.Item
 	}
 	through := [2]string{stringOf(lines[0][attrThrough]), stringOf(lines[1][attrThrough])}
 	var total int64

@@ -147,7 +147,9 @@ func nthCell(period string, n int) string {
 	return period + string([]byte{byte('0' + n/30), ':', byte('0' + second/10), byte('0' + second%10)})
 }
 
-func booksOf(tenant lead.Tenant) string { return tenantName(tenant) + "/books" }
+const booksName = "/books"
+
+func booksOf(tenant lead.Tenant) string { return tenantName(tenant) + booksName }
 
 // periodOf returns the period that a book is of.
 func periodOf(book item) string { return stringOf(book[attrSK])[:periodLength] }
@@ -172,4 +174,6 @@ func (t *Table) book(tenant lead.Tenant, name string, leads int64, marks ...mark
 	}}
 }
 
-func isBook(w types.TransactWriteItem) bool { return w.Update != nil }
+func isBook(w types.TransactWriteItem) bool {
+	return w.Update != nil && strings.HasSuffix(stringOf(w.Update.Key[attrPK]), booksName)
+}

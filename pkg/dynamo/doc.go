@@ -11,6 +11,7 @@
 //	acme/test/calendar       calendar               leads by the day of their creation, then
 //	acme/test/once/3nq8…     once                   an idempotency key: the lead, a hash of its values
 //	key/0ab1…                key                    an API key: the hash of its text
+//	keys                     ring                   copies of some keys, for new processes
 //
 // acme/test is the tenant: the account acme in the mode test. The index
 // created_at has each lead of a tenant by the time of its creation, to the

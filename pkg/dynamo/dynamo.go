@@ -81,18 +81,23 @@ func createdAt(id lead.ID) string {
 
 // Retrieve implements [lead.Store] with one strongly consistent read.
 func (t *Table) Retrieve(ctx context.Context, tenant lead.Tenant, id lead.ID) (lead.Lead, error) {
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName:      &t.name,
-		Key:            leadKey(tenant, id),
-		ConsistentRead: aws.Bool(true),
-	})
+	it, err := t.get(ctx, leadKey(tenant, id))
 	if err != nil {
-		return lead.Lead{}, fault(err)
+		return lead.Lead{}, err
 	}
-	if out.Item == nil {
+	if it == nil {
 		return lead.Lead{}, lead.ErrNotFound
 	}
-	return leadOf(out.Item), nil
+	return leadOf(it), nil
+}
+
+// get reads an item, strongly consistent; it is nil where there is none.
+func (t *Table) get(ctx context.Context, key item) (item, error) {
+	ctx, cancel := patient(ctx)
+	defer cancel()
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: key, ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fault(err)
+	}
+	return out.Item, nil
 }

@@ -2,8 +2,8 @@ package dynamo
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,51 +29,93 @@ const (
 
 func keyOf(id string) item { return key("key/"+id, "key") }
 
+// The ring holds a copy of as many keys as one unit reads, each under its id. A
+// new process reads it before its first request, which then need not wait for its
+// key to be read.
+const ringSize = 20
+
+func ringKey() item { return key("keys", "ring") }
+
 // CreateKey stores a new API key. It brings the balance of the key's tenant
 // forward, so that a new tenant begins with one.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
+	if _, err := t.statement(ctx, k.Tenant); err != nil {
+		return err
+	}
+	copied := recordOf(k)
 	it := keyOf(k.ID)
+	maps.Copy(it, copied)
 	it[attrTenant] = text(k.Tenant.Account + "/keys")
 	it[attrCreated] = text(k.CreatedAt.UTC().Format(time.RFC3339) + k.ID)
-	it[attrHash] = &types.AttributeValueMemberB{Value: k.Hash[:]}
-	it[attrAccount] = text(k.Tenant.Account)
-	it[attrMode] = text(string(k.Tenant.Mode))
-	it[attrScopes] = text(k.Scopes.String())
+	put := types.Put{
+		TableName: &t.name,
+		Item:      it,
+		// Or an attempt of ours took effect, and its answer was lost.
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #hash = :hash"),
+		ExpressionAttributeNames:  map[string]string{"#hash": attrHash},
+		ExpressionAttributeValues: item{":hash": it[attrHash]},
+	}
+	ring := types.Update{
+		TableName:                 &t.name,
+		Key:                       ringKey(),
+		UpdateExpression:          aws.String("SET #id = :key ADD n :one"),
+		ConditionExpression:       aws.String("attribute_not_exists(#id) AND (attribute_not_exists(n) OR n < :most)"),
+		ExpressionAttributeNames:  map[string]string{"#id": k.ID},
+		ExpressionAttributeValues: item{":key": &types.AttributeValueMemberM{Value: copied}, ":one": number(1), ":most": number(ringSize)},
+	}
+	err := t.transact(ctx, []types.TransactWriteItem{{Put: &put}, {Update: &ring}}, noBooks)
+	if !has(reason(err, 1), refused) {
+		return err
+	}
+	// The ring is full, or has the key since an attempt of ours.
+	return t.transact(ctx, []types.TransactWriteItem{{Put: &put}}, noBooks)
+}
+
+// noBooks is for transactions that write to no book.
+func noBooks(*lane) {}
+
+// recordOf returns what is stored of a key, but for its place.
+func recordOf(k apikey.Key) item {
+	it := item{
+		attrHash:    &types.AttributeValueMemberB{Value: k.Hash[:]},
+		attrAccount: text(k.Tenant.Account),
+		attrMode:    text(string(k.Tenant.Mode)),
+		attrScopes:  text(k.Scopes.String()),
+	}
 	for name, at := range map[string]time.Time{attrSince: k.CreatedAt, attrUntil: k.ExpiresAt, attrRevoked: k.RevokedAt} {
 		if !at.IsZero() {
 			it[name] = number(at.Unix())
 		}
 	}
-	if _, err := t.statement(ctx, k.Tenant); err != nil {
-		return err
+	return it
+}
+
+// KeyRing implements [apikey.Store] with one strongly consistent read, of one
+// unit.
+func (t *Table) KeyRing(ctx context.Context) (keys []apikey.Key, err error) {
+	ring, err := t.get(ctx, ringKey())
+	for id, it := range ring {
+		if it, ok := it.(*types.AttributeValueMemberM); ok {
+			k, err := keyFrom(id, it.Value)
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, k)
+		}
 	}
-	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: &t.name,
-		Item:      it,
-		// Or an attempt of ours took effect, and its answer was lost.
-		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #hash = :hash"),
-		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":hash": it[attrHash]},
-	})
-	return err
+	return keys, err
 }
 
 // FindKey implements [apikey.Store] with one strongly consistent read.
 func (t *Table) FindKey(ctx context.Context, id string) (apikey.Key, error) {
-	ctx, cancel := patient(ctx)
-	defer cancel()
-	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName:      &t.name,
-		Key:            keyOf(id),
-		ConsistentRead: aws.Bool(true),
-	})
+	it, err := t.get(ctx, keyOf(id))
 	if err != nil {
-		return apikey.Key{}, fault(err)
+		return apikey.Key{}, err
 	}
-	if out.Item == nil {
+	if it == nil {
 		return apikey.Key{}, apikey.ErrNotFound
 	}
-	return keyFrom(id, out.Item)
+	return keyFrom(id, it)
 }
 
 // ListKeys returns the keys of an account, in both modes, revoked and expired
@@ -106,15 +148,26 @@ func (t *Table) ListKeys(ctx context.Context, account string) ([]apikey.Key, err
 // RevokeKey ends a key for good. A key that is revoked already keeps its time.
 // It returns [apikey.ErrNotFound] where there is no such key.
 func (t *Table) RevokeKey(ctx context.Context, id string, at time.Time) error {
-	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	revoke := types.Update{
 		TableName:                 &t.name,
 		Key:                       keyOf(id),
 		UpdateExpression:          aws.String("SET revoked = if_not_exists(revoked, :at)"),
 		ConditionExpression:       aws.String("attribute_exists(pk)"),
 		ExpressionAttributeValues: item{":at": number(at.Unix())},
-	})
-	var absent *types.ConditionalCheckFailedException
-	if errors.As(err, &absent) {
+	}
+	ring := types.Update{
+		TableName:                 &t.name,
+		Key:                       ringKey(),
+		UpdateExpression:          aws.String("REMOVE #id ADD n :less"),
+		ConditionExpression:       aws.String("attribute_exists(#id)"),
+		ExpressionAttributeNames:  map[string]string{"#id": id},
+		ExpressionAttributeValues: item{":less": number(-1)},
+	}
+	err := t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}, {Update: &ring}}, noBooks)
+	if has(reason(err, 1), refused) { // the ring has not this key
+		err = t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}}, noBooks)
+	}
+	if has(reason(err, 0), refused) {
 		return apikey.ErrNotFound
 	}
 	return err
