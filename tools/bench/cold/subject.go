@@ -37,7 +37,7 @@ type subject struct {
 
 // places is how many copies of a program are started in turn: where one lies on
 // the disk can make a tenth of a start.
-const places = 6
+const places = 16
 
 // A start is what was measured of one process.
 type start struct {
