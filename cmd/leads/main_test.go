@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -150,8 +151,11 @@ func scriptEngine(t *testing.T) *script.Engine {
 	e.Cmds["end"] = script.Command(
 		script.CmdUsage{Summary: "end leads serve", Args: "signal"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			signal := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
-			return printed(""), s.end(signal)
+			sent := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
+			if signal.Ignored(sent) { // and what we start inherits that
+				return nil, fmt.Errorf("%v is ignored, as under nohup: start the tests without it", sent)
+			}
+			return printed(""), s.end(sent)
 		})
 	e.Cmds["call"] = script.Command(
 		script.CmdUsage{Summary: "send a request", Args: "method path key"},
