@@ -29,11 +29,18 @@ func live(ctx context.Context, client *dynamodb.Client, seed uint64, b build) (*
 	return h, nil
 }
 
+// mostInCall is the most of the world's time that may pass during a call: a store
+// has patience for ten seconds, and keeps the marks by which it knows an update
+// again for fifteen.
+const mostInCall = 10 * time.Second
+
 // live is the work of the clients. Each has a process, and each of its calls a
 // wire.
 func (w *world) live(ctx context.Context, seed uint64, process func(client int) http.Handler, line func(*rand.Rand) wire) *history {
 	h := &history{leads: map[string][]porcupine.Operation{}}
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	began := map[int]time.Time{} // the calls that are under way, by client
 	for c := range 5 {
 		process := process(c)
 		wg.Go(func() {
@@ -50,6 +57,9 @@ func (w *world) live(ctx context.Context, seed uint64, process func(client int) 
 					defer cancel()
 					return w.callOn(bounded, process, r)
 				}
+				mu.Lock()
+				began[c] = w.clock()
+				mu.Unlock()
 				a := h.do(c, in, call)
 				if in.kind == "create" && unknown(a) {
 					h.do(c, in, call) // a client with a key may always ask again
@@ -57,7 +67,14 @@ func (w *world) live(ctx context.Context, seed uint64, process func(client int) 
 				if found := etagPattern.FindString(a.etag); found != "" {
 					seen[in.name] = number(etagPattern, found)
 				}
-				w.pass(time.Duration(chance.IntN(400)) * time.Millisecond)
+				passes := time.Duration(chance.IntN(400)) * time.Millisecond
+				mu.Lock()
+				delete(began, c)
+				for _, at := range began {
+					passes = min(passes, at.Add(mostInCall).Sub(w.clock()))
+				}
+				w.pass(max(passes, 0))
+				mu.Unlock()
 			}
 		})
 	}
