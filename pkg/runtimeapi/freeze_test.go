@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,9 +57,9 @@ func TestFrozenFunctions(t *testing.T) {
 	wire := tap(t, endpoint)
 	f := boot(t, program(t, "retrieve-lead"), wire.URL)
 	event := request(t, key, "GET", "/api/crm/lead/"+string(id), "")
-	// retrieve wants these attempts at calls of the database, and so many
+	// retrieve wants one of these attempts at a call of the database, and so many
 	// connections since the start.
-	retrieve := func(t *testing.T, attempts string, opened int) {
+	retrieve := func(t *testing.T, opened int, attempts ...string) {
 		t.Helper()
 		wire.mu.Lock()
 		wire.attempts = nil
@@ -69,8 +70,8 @@ func TestFrozenFunctions(t *testing.T) {
 		}
 		wire.mu.Lock()
 		defer wire.mu.Unlock()
-		if got := strings.Join(wire.attempts, " "); got != attempts || wire.opened != opened {
-			t.Errorf("the database was asked %q over %d connections, want %q over %d", got, wire.opened, attempts, opened)
+		if got := strings.Join(wire.attempts, " "); !slices.Contains(attempts, got) || wire.opened != opened {
+			t.Errorf("the database was asked %q over %d connections, want one of %q over %d", got, wire.opened, attempts, opened)
 		}
 	}
 	frozen := func(t *testing.T, meanwhile func()) {
@@ -83,15 +84,16 @@ func TestFrozenFunctions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	retrieve(t, "attempt=1", 1) // the key was read before the first event
+	retrieve(t, 1, "attempt=1") // the key was read before the first event
 	t.Run("go on with the connection they have", func(t *testing.T) {
 		frozen(t, func() {})
-		retrieve(t, "attempt=1", 1)
+		retrieve(t, 1, "attempt=1")
 	})
 	t.Run("open another at once where the database has closed it", func(t *testing.T) {
 		for i := range 5 {
 			frozen(t, wire.CloseClientConnections)
-			retrieve(t, "attempt=1", 2+i)
+			// The second where the first had been written before it was noticed.
+			retrieve(t, 2+i, "attempt=1", "attempt=2")
 		}
 	})
 }
