@@ -131,15 +131,7 @@ func TestCreateMany(t *testing.T) {
 	})
 	t.Run("makes each once when every answer is lost at first", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
-		calls := 0
-		meter.Fault = func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
-			resp, err := send.RoundTrip(r)
-			if calls++; operation == "TransactWriteItems" && calls%2 == 1 && err == nil {
-				resp.Body.Close()
-				return nil, errors.New("connection reset")
-			}
-			return resp, err
-		}
+		meter.Fault = losing()
 		wanted := append(manyNamed(t, 60), lead.Creation{Values: lead.Defaults()})
 		wantMade(t, wanted, table.CreateMany(t.Context(), loading, wanted), false)
 		wantTotal(t, table, 61)
@@ -194,4 +186,18 @@ func TestFullBooksAreLeft(t *testing.T) {
 	many := manyNamed(t, 60)
 	wantMade(t, many, other.CreateMany(t.Context(), loading, many), false) // begins with the full page
 	wantTotal(t, other, 64)
+}
+
+// losing returns a fault: of every two requests the first is done, and where it is
+// a transaction its answer is lost.
+func losing() func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
+	calls := 0
+	return func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+		resp, err := send.RoundTrip(r)
+		if calls++; operation == "TransactWriteItems" && calls%2 == 1 && err == nil {
+			resp.Body.Close()
+			return nil, errors.New("connection reset")
+		}
+		return resp, err
+	}
 }

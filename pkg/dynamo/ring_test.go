@@ -1,9 +1,7 @@
 package dynamo_test
 
 import (
-	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -98,15 +96,7 @@ func TestKeyRing(t *testing.T) {
 	})
 	t.Run("counts a key once whose first answer was lost", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
-		calls := 0
-		meter.Fault = func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
-			resp, err := send.RoundTrip(r)
-			if calls++; operation == "TransactWriteItems" && calls%2 == 1 && err == nil {
-				resp.Body.Close()
-				return nil, errors.New("connection reset")
-			}
-			return resp, err
-		}
+		meter.Fault = losing()
 		var in []apikey.Key
 		for range fullRing / 2 {
 			k := mint(t, table)
