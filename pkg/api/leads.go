@@ -63,7 +63,8 @@ func (a *API) listLeads(c *call) error {
 	if err != nil {
 		return err
 	}
-	body := []byte(`{"data":[`)
+	body := make([]byte, 0, (len(leads)+1)<<10) // most leads are shorter
+	body = append(body, `{"data":[`...)
 	for i := range leads {
 		if i > 0 {
 			body = append(body, ',')

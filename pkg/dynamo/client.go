@@ -76,6 +76,7 @@ func Configure(o *dynamodb.Options) {
 			ForceAttemptHTTP2:   false,
 		},
 	}}
+	o.APIOptions = append(o.APIOptions, readAnswers)
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
 		s.RateLimiter = ratelimit.None
