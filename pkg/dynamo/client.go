@@ -54,7 +54,9 @@ func Open() *Table {
 	if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
 		options.BaseEndpoint = &url
 	}
-	return New(dynamodb.New(options, Configure), os.Getenv("LEADS_TABLE"))
+	client := dynamodb.New(options, Configure)
+	connectAhead(client)
+	return New(client, os.Getenv("LEADS_TABLE"))
 }
 
 // Configure sets how a client of the table calls and retries; every client
