@@ -23,15 +23,16 @@ func print(mb int, p plan, subjects []*subject) {
 	}
 	fmt.Printf("\n%d MB (%.1f %% of a processor), medians of %d starts; milliseconds\n", mb, 100*float64(mb)/wholeCore, p.rounds)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "function\tinit\tfirst\tboth\t/ empty\tordinary /\tCPU of both\twarm\twarm p99\t")
+	fmt.Fprintln(t, "function\tinit\tfirst\tboth\t/ empty\tordinary /\tCPU of both\tof first\twarm\twarm p99\t")
 	for _, s := range subjects {
 		both := s.cold()
 		warm := s.warm()
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%.1f\t%s\t%s\t%s\t\n", s.name,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.2f\t%.1f\t%s\t%s\t%s\t%s\t\n", s.name,
 			ms(s.median(func(m start) time.Duration { return m.init })),
 			ms(s.median(func(m start) time.Duration { return m.first })),
 			ms(both), ratio(both, least), ratio(most, both),
 			ms(s.median(func(m start) time.Duration { return m.cpu })),
+			ms(s.median(func(m start) time.Duration { return m.firstCPU })),
 			ms(quantile(warm, 0.5)), ms(quantile(warm, 0.99)))
 	}
 	t.Flush()

@@ -43,6 +43,7 @@ const places = 16
 type start struct {
 	init, first time.Duration
 	cpu         time.Duration // of both
+	firstCPU    time.Duration
 	warm        []time.Duration
 	memory      int64 // most, in bytes
 }
@@ -231,6 +232,10 @@ func (s *subject) start(ctx context.Context, w *world, limit *limit, n int) erro
 	if err := limit.add(f.PID()); err != nil {
 		return err
 	}
+	before, err := cpuTime(f.PID())
+	if err != nil {
+		return err
+	}
 	for i, e := range sent {
 		began := time.Now()
 		answer, err := f.Invoke(ctx, fmt.Sprint(i), e.payload)
@@ -249,6 +254,7 @@ func (s *subject) start(ctx context.Context, w *world, limit *limit, n int) erro
 		if m.cpu, err = cpuTime(f.PID()); err != nil {
 			return err
 		}
+		m.firstCPU = m.cpu - before
 	}
 	if m.memory, err = peakMemory(f.PID()); err != nil {
 		return err
