@@ -42,7 +42,8 @@ const (
 // Open returns the table that the environment of a Lambda function names:
 // LEADS_TABLE, AWS_REGION and credentials, and where the database is not that
 // of AWS, DYNAMODB_ENDPOINT (which the template sets for sam local),
-// AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL. It sends nothing.
+// AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL. It makes no call, but begins to
+// connect (see connect.go).
 //
 // The client is made by hand; see [awsenv] for what that saves.
 func Open() *Table {

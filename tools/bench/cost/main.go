@@ -19,17 +19,15 @@ import (
 	"time"
 )
 
-// seen is when the prices were read. Those of DynamoDB and of HTTP APIs stand on
-// pages of AWS's own; Lambda's (https://aws.amazon.com/lambda/pricing/) could not
-// be reached, so these are others' accounts of it. Compare before you rely on them.
-const seen = "2026-11-24"
+// seen is when the prices were read, on AWS's own pages or copies of them.
+const seen = "2026-11-24 and 28"
 
 // Prices in dollars, of the region us-east-1, at the first step of each scale.
 var (
 	perMillionReads    = price{0.125, "million read request units of DynamoDB, on demand", "https://github.com/aws/agent-toolkit-for-aws/blob/main/skills/specialized-skills/database-skills/amazon-dynamodb/scripts/calculate_costs.py"}
 	perMillionWrites   = price{0.625, "million write request units of DynamoDB, on demand", perMillionReads.source}
-	perMillionCalls    = price{0.20, "million requests of Lambda", "https://git.mcrn.ar/mariano/lambda_local_runner/src/branch/main/docs/lambdas-md/lambda-13-cost.md"}
-	perGBSecond        = price{0.0000133334, "GB-second of Lambda, arm64", "https://cloudchipr.com/blog/aws-lambda-pricing"}
+	perMillionCalls    = price{0.20, "million requests of Lambda", "https://aws.amazon.com/lambda/pricing/"}
+	perGBSecond        = price{0.8 * 0.00001667, "GB-second of Lambda, arm64, 20 % less than on x86", "https://aws.amazon.com/blogs/aws/aws-lambda-functions-powered-by-aws-graviton2-processor-run-your-functions-on-arm-and-get-up-to-34-better-price-performance/"}
 	perMillionRequests = price{1.00, "million requests of an HTTP API", "https://docs.aws.amazon.com/whitepapers/latest/best-practices-api-gateway-private-apis-integration/cost-optimization.html"}
 
 	prices = []price{perMillionReads, perMillionWrites, perMillionCalls, perGBSecond, perMillionRequests}
