@@ -205,7 +205,9 @@ func (a *API) logLine(x *exchange, start, end time.Time) {
 	// In UTC: for the zone of the machine, the first line would wait for a file.
 	line := slog.NewRecord(end.UTC(), level, "request", 0)
 	line.AddAttrs(attrs...)
-	a.log.Handler().Handle(context.Background(), line) //nolint:errcheck
+	if h := a.log.Handler(); h.Enabled(context.Background(), level) {
+		h.Handle(context.Background(), line) //nolint:errcheck
+	}
 }
 
 type primingKey struct{}

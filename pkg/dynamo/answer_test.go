@@ -142,8 +142,8 @@ func members(all bool) map[string]*rapid.Generator[any] {
 	}
 }
 
-// TestAnswersThatBreakOff holds that one is told from an answer that is no JSON
-// by nothing else than that it can be asked for again.
+// TestAnswersThatBreakOff holds that the error of one has the type by which it is
+// asked for again.
 func TestAnswersThatBreakOff(t *testing.T) {
 	broken := io.MultiReader(strings.NewReader(`{"Item":{`), failing{io.ErrUnexpectedEOF})
 	_, err := ask("GetItem", answering{200, broken}, dynamo.Configure)
