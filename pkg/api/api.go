@@ -82,7 +82,7 @@ func (a *API) Handler(routes ...Route) http.Handler {
 				x.answer()
 			}
 			if !priming(r.Context()) {
-				a.logLine(x, start, a.now())
+				a.logLine(x, a.now().Sub(start))
 			}
 		}()
 		h := w.Header()
@@ -187,12 +187,12 @@ func (x *exchange) answer() {
 	http.NewResponseController(x.client).Flush() //nolint:errcheck
 }
 
-func (a *API) logLine(x *exchange, start, end time.Time) {
+func (a *API) logLine(x *exchange, took time.Duration) {
 	level, attrs := slog.LevelInfo, []slog.Attr{
 		slog.String("request_id", x.requestID),
 		slog.String("route", x.route),
 		slog.Int("status", x.status),
-		slog.Float64("duration_ms", float64(end.Sub(start).Microseconds())/1000),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("account", x.key.Tenant.Account),
 		slog.String("mode", string(x.key.Tenant.Mode)),
 		slog.String("key_id", x.key.ID),
@@ -202,12 +202,7 @@ func (a *API) logLine(x *exchange, start, end time.Time) {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", x.err.Error()))
 	}
-	// In UTC: for the zone of the machine, the first line would wait for a file.
-	line := slog.NewRecord(end.UTC(), level, "request", 0)
-	line.AddAttrs(attrs...)
-	if h := a.log.Handler(); h.Enabled(context.Background(), level) {
-		h.Handle(context.Background(), line) //nolint:errcheck
-	}
+	a.log.LogAttrs(context.Background(), level, "request", attrs...)
 }
 
 type primingKey struct{}

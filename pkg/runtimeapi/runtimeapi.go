@@ -92,7 +92,7 @@ func Start(o Options) (*Function, error) {
 	go f.server.Serve(listener) // until Stop
 
 	f.cmd = exec.Command(o.Command[0], o.Command[1:]...)
-	f.cmd.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String()}, o.Env...)
+	f.cmd.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(), "TZ=:UTC"}, o.Env...)
 	f.cmd.Stdout, f.cmd.Stderr = o.Log, o.Log
 	f.started = time.Now()
 	if err := f.cmd.Start(); err != nil {
