@@ -15,7 +15,7 @@ import (
 // connectAhead begins a client's first connection before there is a call. It
 // returns with the handshake under way: while the database does its part of that,
 // the trusted roots are read and the function gets ready for the call. Where it
-// fails, the call connects as ever.
+// fails, after a second at most, the call connects as ever.
 func connectAhead(client *dynamodb.Client) {
 	o := client.Options()
 	where := dynamodb.EndpointParameters{Region: &o.Region, Endpoint: o.BaseEndpoint}
@@ -28,32 +28,40 @@ func connectAhead(client *dynamodb.Client) {
 		return
 	}
 	config := transport.TLSClientConfig.Clone()
-	config.ServerName = endpoint.URI.Hostname()
-	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: attemptTimeout / 2}, Config: config}
+	config.ServerName = endpoint.URI.Hostname() // all calls go to one host
 	address := net.JoinHostPort(config.ServerName, cmp.Or(endpoint.URI.Port(), "443"))
-	connected, err := dialer.NetDialer.Dial("tcp", address)
+	connected, err := transport.DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return
+	}
+	shake := func(ctx context.Context, connected net.Conn) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, transport.TLSHandshakeTimeout)
+		defer cancel()
+		c := tls.Client(connected, config)
+		if err := c.HandshakeContext(ctx); err != nil {
+			connected.Close()
+			return nil, err
+		}
+		return c, nil
 	}
 	first := make(chan net.Conn, 1) // closed after the one
 	go func() {
 		defer close(first)
-		ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout/2)
-		defer cancel()
-		if c := tls.Client(connected, config); c.HandshakeContext(ctx) == nil {
+		if c, err := shake(context.Background(), connected); err == nil {
 			first <- c
-		} else {
-			connected.Close()
 		}
 	}()
 	runtime.Gosched() // with one processor it would begin when we wait for it
 	_, _ = x509.SystemCertPool()
 
-	// All calls go to one host.
 	transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if c := <-first; c != nil {
 			return c, nil
 		}
-		return dialer.DialContext(ctx, network, address)
+		connected, err := transport.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return shake(ctx, connected)
 	}
 }

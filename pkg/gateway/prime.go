@@ -11,8 +11,8 @@ import (
 	"overplane.dev/leads/pkg/api"
 )
 
-// patience bounds what a database that does not answer adds to a start. Lambda
-// itself waits 10 seconds for one.
+// patience bounds what prime adds to a start where the database does not answer.
+// Lambda itself waits 10 seconds for one.
 const patience = time.Second
 
 // prime sends the function a request for its route with a text that is no API key.
