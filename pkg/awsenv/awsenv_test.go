@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"overplane.dev/leads/pkg/awsenv"
+	"overplane.dev/leads/pkg/awsenv/awstest"
 )
 
 // service is one behind TLS whose certificate nobody knows, and the file of it.
@@ -26,12 +26,7 @@ func service(t *testing.T, c *tls.Config) (url, bundle string) {
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	bundle = filepath.Join(t.TempDir(), "bundle.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := os.WriteFile(bundle, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return s.URL, bundle
+	return s.URL, awstest.Bundle(t, s)
 }
 
 func get(url string) error {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -145,14 +146,10 @@ func members(all bool) map[string]*rapid.Generator[any] {
 // TestAnswersThatBreakOff holds that the error of one has the type by which it is
 // asked for again.
 func TestAnswersThatBreakOff(t *testing.T) {
-	broken := io.MultiReader(strings.NewReader(`{"Item":{`), failing{io.ErrUnexpectedEOF})
+	broken := io.MultiReader(strings.NewReader(`{"Item":{`), iotest.ErrReader(io.ErrUnexpectedEOF))
 	_, err := ask("GetItem", answering{200, broken}, dynamo.Configure)
 	var deserialization *smithy.DeserializationError
 	if !errors.As(err, &deserialization) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v, want an error of reading", err)
 	}
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -2,7 +2,6 @@ package dynamo_test
 
 import (
 	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -10,13 +9,12 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/awsenv/awstest"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/dynamo/dynamotest"
 )
@@ -37,13 +35,8 @@ func secure(t *testing.T, hangUp int32) *door {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	bundle := filepath.Join(t.TempDir(), "bundle.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := os.WriteFile(bundle, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": s.URL, "AWS_CA_BUNDLE": bundle, "AWS_REGION": "us-east-1",
+		"AWS_ENDPOINT_URL_DYNAMODB": s.URL, "AWS_CA_BUNDLE": awstest.Bundle(t, s), "AWS_REGION": "us-east-1",
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "LEADS_TABLE": dynamotest.TableName, "DYNAMODB_ENDPOINT": "",
 	} {
 		t.Setenv(name, value)

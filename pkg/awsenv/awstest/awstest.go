@@ -6,11 +6,14 @@ package awstest
 import (
 	"crypto/md5"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -60,6 +63,18 @@ type Object struct {
 	Bucket, Key, Version, ETag string
 	Content                    io.ReaderAt
 	Size                       int64
+}
+
+// Bundle returns a file of the certificate of a server behind TLS, for
+// AWS_CA_BUNDLE.
+func Bundle(t testing.TB, s *httptest.Server) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "bundle.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // New returns the services, for a server of the caller's.
