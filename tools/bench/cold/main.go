@@ -36,8 +36,8 @@ import (
 
 func main() {
 	memory := flag.String("memory", "128,256,512", "memory settings in `MB`, by comma")
-	rounds := flag.Int("rounds", 15, "start each function `N` times per memory setting")
-	warm := flag.Int("warm", 100, "send `N` events after the first")
+	rounds := flag.Int("rounds", 32, "start each function `N` times per memory setting")
+	warm := flag.Int("warm", 20, "send `N` events after the first")
 	last := flag.Int("last", 1000, "send `N` events in a start of its own, to see the memory taken")
 	only := flag.String("only", "", "start only these functions, by comma")
 	flag.Parse()
