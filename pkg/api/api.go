@@ -31,7 +31,7 @@ import (
 
 const (
 	// timeLimit is the longest that a request may take. API Gateway waits for
-	// 29 seconds.
+	// 30 seconds.
 	timeLimit = 10 * time.Second
 
 	// margin is the time kept for sending the answer before the deadline of

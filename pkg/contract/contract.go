@@ -21,7 +21,7 @@
 //	json .lead_name "Ada"
 //
 // One command a line; # begins a comment; words are separated by spaces, and
-// single quotes keep a word with spaces, # or $ together (” is one quote
+// single quotes keep a word with spaces, # or $ together (two are one quote
 // inside them). $name stands for a captured value. Files follow the script in
 // the txtar format; $name is replaced in them too. The language is that of
 // rsc.io/script, without its shell commands.

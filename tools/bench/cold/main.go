@@ -2,7 +2,7 @@
 // Lambda does, gets one event and then many more, and every answer is checked.
 // "make bench-cold" calls it.
 //
-//	go run ./tools/bench/cold [-memory MB,MB] [-rounds N] [-warm N] [-only NAME,NAME]
+//	go run ./tools/bench/cold [-memory MB,MB] [-rounds N] [-warm N] [-last N] [-only NAME,NAME]
 //
 // Times on one machine say little about another, and less while it is busy. So
 // all functions are started in turn, in each round one of each in an order drawn
@@ -104,7 +104,7 @@ func run(ctx context.Context, memory, only string, p plan) error {
 		}
 		print(mb, p, subjects)
 	}
-	if err := limit.set(1769); err != nil {
+	if err := limit.set(wholeCore); err != nil {
 		return err
 	}
 	for _, s := range subjects {
