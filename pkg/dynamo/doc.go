@@ -7,6 +7,7 @@
 //	                                                two letters; fields at their default are left out
 //	acme/test/books          2026-03-01T09:3/0.1    a page of a book: counts, see below
 //	acme/test/books          2026-03-01T09:3/x0     a page of what the book's leads lost later
+//	acme/test/books          2026-03-01T09:3/r0     a page of what an audit put right
 //	acme/test/books          ~balance               the total at the end of a period
 //	acme/test/calendar       calendar               leads by the day of their creation, then
 //	acme/test/once/3nq8…     once                   an idempotency key: the lead, a hash of its values

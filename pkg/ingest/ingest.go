@@ -31,10 +31,10 @@
 // database, a panic) leaves it where it is: SQS and Lambda deliver it again, and
 // in the end put it aside by themselves.
 //
-// Dead letters go to a FIFO queue under the record's name. A crash between
-// sending one and answering makes SQS deliver the record again, and the queue
-// drops the second letter (it knows a name for five minutes; a function's
-// time-out and the queue's visibility time-out are shorter).
+// Dead letters go to a FIFO queue under an id that the record's deliveries share.
+// A crash between sending one and answering makes SQS deliver the record again,
+// and the queue drops the second letter (it knows an id for five minutes; the
+// function's time-out and its own queue's visibility time-out are shorter).
 package ingest
 
 import (
