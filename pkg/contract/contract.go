@@ -125,6 +125,15 @@ const (
 // KeyNames lists every key that the scripts use.
 var KeyNames = []string{Main, OtherMode, OtherAccount, ReadOnly, WriteOnly, Revoked, Expired}
 
+// KeyVariable returns the environment variable that gives the key of this name to
+// TestScripts: LEADS_KEY for main, else such as LEADS_KEY_READ_ONLY.
+func KeyVariable(name string) string {
+	if name == Main {
+		return "LEADS_KEY"
+	}
+	return "LEADS_KEY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
 // A Target is a running lead API.
 type Target struct {
 	// URL is the API's address without a slash at its end, such as

@@ -3,7 +3,6 @@ package contract_test
 import (
 	"context"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,11 +35,7 @@ func TestScripts(t *testing.T) {
 func address(t *testing.T, url string) contract.Target {
 	target := contract.Target{URL: url, Keys: make(map[string]string)}
 	for _, name := range contract.KeyNames {
-		variable := "LEADS_KEY_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		if name == contract.Main {
-			variable = "LEADS_KEY"
-		}
-		target.Keys[name] = os.Getenv(variable)
+		target.Keys[name] = os.Getenv(contract.KeyVariable(name))
 	}
 	if target.Keys[contract.Main] == "" {
 		t.Fatal("set LEADS_KEY to an API key of the account that the scripts may make leads in")

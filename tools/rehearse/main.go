@@ -214,11 +214,7 @@ func (r *rehearsed) playScripts(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "./pkg/contract", "-run", "TestScripts$")
 	cmd.Env = append(environment(), "LEADS_URL="+r.url, "LEADS_UNTRUTHS=ministack")
 	for name, key := range keys {
-		variable := "LEADS_KEY"
-		if name != contract.Main {
-			variable += "_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		}
-		cmd.Env = append(cmd.Env, variable+"="+key)
+		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()

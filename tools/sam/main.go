@@ -21,7 +21,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -133,11 +132,7 @@ func runCommand(ctx context.Context, command []string, addr string, keys map[str
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "LEADS_URL=http://"+addr, "LEADS_UNTRUTHS=sam-local")
 	for name, key := range keys {
-		variable := "LEADS_KEY"
-		if name != contract.Main {
-			variable += "_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		}
-		cmd.Env = append(cmd.Env, variable+"="+key)
+		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}
 	return cmd.Run()
 }
