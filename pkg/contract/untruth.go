@@ -33,20 +33,11 @@ func conditions(has []Untruth) map[string]script.Cond {
 	conds := make(map[string]script.Cond)
 	for _, list := range Untruths {
 		for _, u := range list {
-			conds[u.Name] = script.BoolCondition(u.Reason, hasUntruth(has, u))
+			conds[u.Name] = script.BoolCondition(u.Reason, false)
 		}
 	}
 	for _, u := range has {
 		conds[u.Name] = script.BoolCondition(u.Reason, true)
 	}
 	return conds
-}
-
-func hasUntruth(has []Untruth, want Untruth) bool {
-	for _, u := range has {
-		if u.Name == want.Name {
-			return true
-		}
-	}
-	return false
 }
