@@ -15,8 +15,6 @@ import (
 const (
 	defaultLimit = 20
 	maxLimit     = 100
-
-	maxIdempotencyKey = 255
 )
 
 // changes reads a body of one of these types, and refuses any query.
@@ -149,11 +147,10 @@ func (c *call) once() (lead.Once, error) {
 	if len(keys) == 0 {
 		return lead.Once{}, nil
 	}
-	printable := !strings.ContainsFunc(keys[0], func(r rune) bool { return r < ' ' || r > '~' })
-	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxIdempotencyKey || !printable {
+	if len(keys) > 1 || !lead.ValidKey(keys[0]) {
 		return lead.Once{}, lead.Invalid{{
 			Param: name, Code: lead.ParameterInvalid,
-			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", maxIdempotencyKey),
+			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", lead.MaxKey),
 		}}
 	}
 	source := "http"

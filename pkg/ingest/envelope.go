@@ -196,12 +196,11 @@ func named(source, id string, sent attributes) (lead.Once, error) {
 
 // checkKey holds a sender's key to the rules of the header Idempotency-Key.
 func checkKey(key string) error {
-	printable := !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
-	if key == "" || len(key) > 255 || !printable {
-		return lead.Invalid{{
-			Param: idempotencyKey, Code: lead.ParameterInvalid,
-			Message: "Send an idempotency_key of 1 to 255 printable ASCII characters, or none.",
-		}}
+	if lead.ValidKey(key) {
+		return nil
 	}
-	return nil
+	return lead.Invalid{{
+		Param: idempotencyKey, Code: lead.ParameterInvalid,
+		Message: fmt.Sprintf("Send an idempotency_key of 1 to %d printable ASCII characters, or none.", lead.MaxKey),
+	}}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,6 +76,15 @@ type Once struct {
 	Source string
 	Key    string
 	Keep   time.Duration // how long the name is remembered
+}
+
+// MaxKey is the greatest length in bytes of a key that a client gives to a [Once].
+const MaxKey = 255
+
+// ValidKey reports whether a client may give this key: 1 to [MaxKey] printable
+// characters of ASCII.
+func ValidKey(key string) bool {
+	return key != "" && len(key) <= MaxKey && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // Precondition says at which versions of a lead a call may take effect. The
