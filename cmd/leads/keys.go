@@ -65,7 +65,7 @@ func tenantFlags(flags *flag.FlagSet, tenant *lead.Tenant) {
 	accountFlag(flags, &tenant.Account)
 	flags.Func("mode", "the `MODE`, test or live: it has leads of its own", func(text string) error {
 		tenant.Mode = lead.Mode(text)
-		if tenant.Mode != lead.Test && tenant.Mode != lead.Live {
+		if !tenant.Mode.Valid() {
 			return errors.New("give test or live")
 		}
 		return nil

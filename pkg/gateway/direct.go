@@ -97,7 +97,7 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 	if len(invalid) == 0 && !lead.ValidAccount(tenant.Account) {
 		refuse("account", lead.ParameterInvalid, "Send the name of an account: 1 to 32 lower-case letters, digits and hyphens.")
 	}
-	if len(invalid) == 0 && tenant.Mode != lead.Test && tenant.Mode != lead.Live {
+	if len(invalid) == 0 && !tenant.Mode.Valid() {
 		refuse("mode", lead.ParameterInvalid, "Send test or live for mode.")
 	}
 

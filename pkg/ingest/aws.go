@@ -26,7 +26,7 @@ import (
 // nothing.
 func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 	tenant := lead.Tenant{Account: os.Getenv("LEADS_ACCOUNT"), Mode: lead.Mode(os.Getenv("LEADS_MODE"))}
-	if !lead.ValidAccount(tenant.Account) || tenant.Mode != lead.Test && tenant.Mode != lead.Live {
+	if !lead.ValidAccount(tenant.Account) || !tenant.Mode.Valid() {
 		return nil, errors.New("set LEADS_ACCOUNT to an account's name and LEADS_MODE to test or live: they say whose the leads are")
 	}
 	client := sqs.New(sqs.Options{

@@ -10,6 +10,9 @@ const (
 	Live Mode = "live"
 )
 
+// Valid reports whether m is one of the modes.
+func (m Mode) Valid() bool { return m == Test || m == Live }
+
 // A Tenant is what leads and idempotency records belong to: one account in one
 // mode. Nothing crosses from one tenant to another.
 type Tenant struct {
