@@ -130,7 +130,7 @@ func (x *exchange) fail(err error) {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		x.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
 	}
-	x.send(p.status, p.appendJSON(nil, x.requestID))
+	x.send(p.status, append(p.appendError([]byte(`{"error":`), x.requestID), '}'))
 }
 
 // Describe returns an error as callers without HTTP see it: the code that a
@@ -146,11 +146,6 @@ func Describe(err error) (code, message string) {
 // AppendError appends what an answer has as its member "error" to dst.
 func AppendError(dst []byte, err error, requestID string) []byte {
 	return problemOf(err).appendError(dst, requestID)
-}
-
-// appendJSON appends the body of the answer.
-func (p *problem) appendJSON(dst []byte, requestID string) []byte {
-	return append(p.appendError(append(dst, `{"error":`...), requestID), '}')
 }
 
 // appendError appends the error. All members are always there; the first

@@ -76,7 +76,6 @@ func Configure(o *dynamodb.Options) {
 			TLSHandshakeTimeout: attemptTimeout / 2,
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,
-			ForceAttemptHTTP2:   false,
 		},
 	}}
 	o.APIOptions = append(o.APIOptions, readAnswers)

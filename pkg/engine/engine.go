@@ -55,7 +55,10 @@ const stopTime = 5 * time.Second
 // first where this machine has none. ctx bounds the start and not the life of
 // the engine, which Stop ends.
 func Start(ctx context.Context, o Options) (*Engine, error) {
-	program, err := fetch(ctx, logTo(o.Log))
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	program, err := fetch(ctx, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +80,6 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	return e, nil
-}
-
-func logTo(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
 }
 
 // launch runs the program on a free port, over dir or, when it is nil, in

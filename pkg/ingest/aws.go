@@ -99,7 +99,8 @@ func (q *sqsQueue) send(ctx context.Context, messages []Message) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range out.Failed {
+	if len(out.Failed) > 0 {
+		f := out.Failed[0]
 		return fmt.Errorf("SQS refused %d of %d messages, one for %s: %s", len(out.Failed), len(entries), aws.ToString(f.Code), aws.ToString(f.Message))
 	}
 	return nil

@@ -33,11 +33,11 @@ func ParseChanges(body []byte) ([]Change, error) {
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	changes, found, err := readObject(d)
-	if err == nil {
-		err = readEnd(d)
-	}
 	if err != nil {
 		return nil, syntaxError(err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, syntaxError(errTrailing)
 	}
 	if len(found) > 0 {
 		return nil, found
@@ -76,15 +76,6 @@ func readObject(d *jsontext.Decoder) (changes []Change, found Invalid, err error
 	}
 	_, err = d.ReadToken()
 	return changes, found, err
-}
-
-func readEnd(d *jsontext.Decoder) error {
-	switch _, err := d.ReadToken(); err {
-	case io.EOF:
-		return nil
-	default:
-		return errTrailing
-	}
 }
 
 // readValue reads the value of a field. Its error is one of JSON; a value that
