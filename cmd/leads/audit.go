@@ -19,16 +19,16 @@ func audit(flags *flag.FlagSet) func(context.Context, []string) error {
 	var tenant lead.Tenant
 	tenantFlags(flags, &tenant)
 	repair := flags.Bool("repair", false, "put right what differs; the API may go on serving")
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		if tenant.Account == "" || tenant.Mode == "" {
-			return usage("-account and -mode are needed")
+		if err := needTenant(tenant); err != nil {
+			return err
 		}
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}

@@ -72,17 +72,18 @@ func at(client *dynamodb.Client, place string) database {
 	return database{dynamo.New(client, name), fmt.Sprintf("table %s (%s)", name, place)}
 }
 
-// openForKeys returns the database that a command for keys, or audit, works on
-// and says which that is: keys look the same everywhere.
-func openForKeys(ctx context.Context, data string) (database, error) {
-	db, err := findForKeys(ctx, data)
+// openDatabase returns the database that all commands but serve work on, as their
+// help says, and tells the user which that is: keys and leads look the same
+// everywhere.
+func openDatabase(ctx context.Context, data string) (database, error) {
+	db, err := findDatabase(ctx, data)
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "Using %s.\n", db.place)
 	}
 	return db, err
 }
 
-func findForKeys(ctx context.Context, data string) (database, error) {
+func findDatabase(ctx context.Context, data string) (database, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		return openLocal(endpoint), nil
 	}

@@ -16,7 +16,7 @@ import (
 func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	var tenant lead.Tenant
 	tenantFlags(flags, &tenant)
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		ctx, stop := signal.NotifyContext(ctx, endings()...)
@@ -25,7 +25,7 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return err
 		}
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}

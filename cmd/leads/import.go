@@ -34,7 +34,7 @@ const (
 func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 	var tenant lead.Tenant
 	tenantFlags(flags, &tenant)
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		ctx, stop := signal.NotifyContext(ctx, endings()...)
@@ -56,7 +56,7 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 
 // fileOf returns the one file that is named, and its format.
 func fileOf(tenant lead.Tenant, args []string) (name string, format rows.Format, err error) {
-	if tenant.Account == "" || tenant.Mode == "" {
-		return "", 0, usage("-account and -mode are needed")
+	if err := needTenant(tenant); err != nil {
+		return "", 0, err
 	}
 	if len(args) != 1 {
 		return "", 0, usage("give the name of one file")

@@ -28,18 +28,18 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 		life, err = parseLife(text)
 		return err
 	})
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		if tenant.Account == "" || tenant.Mode == "" {
-			return usage("-account and -mode are needed")
+		if err := needTenant(tenant); err != nil {
+			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}
@@ -56,30 +56,6 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 		fmt.Println(text)
 		return nil
 	}
-}
-
-const keysData = "the data directory `DIR` of the running leads serve"
-
-// tenantFlags defines the flags that say whose leads a command is about.
-func tenantFlags(flags *flag.FlagSet, tenant *lead.Tenant) {
-	accountFlag(flags, &tenant.Account)
-	flags.Func("mode", "the `MODE`, test or live: it has leads of its own", func(text string) error {
-		tenant.Mode = lead.Mode(text)
-		if !tenant.Mode.Valid() {
-			return errors.New("give test or live")
-		}
-		return nil
-	})
-}
-
-func accountFlag(flags *flag.FlagSet, account *string) {
-	flags.Func("account", "the account's `NAME`: 1 to 32 lower-case letters, digits and hyphens", func(text string) error {
-		if !lead.ValidAccount(text) {
-			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
-		}
-		*account = text
-		return nil
-	})
 }
 
 // longestLife keeps the date of a key's end within four digits of a year.
@@ -103,7 +79,7 @@ func parseLife(text string) (time.Duration, error) {
 func listKeys(flags *flag.FlagSet) func(context.Context, []string) error {
 	var account string
 	accountFlag(flags, &account)
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		if err := noArguments(args); err != nil {
@@ -114,7 +90,7 @@ func listKeys(flags *flag.FlagSet) func(context.Context, []string) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}
@@ -144,7 +120,7 @@ func whenOr(t time.Time, never string) string {
 }
 
 func revokeKey(flags *flag.FlagSet) func(context.Context, []string) error {
-	data := dataFlag(flags, keysData)
+	data := dataFlag(flags, servedData)
 
 	return func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
@@ -157,7 +133,7 @@ func revokeKey(flags *flag.FlagSet) func(context.Context, []string) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
-		db, err := openForKeys(ctx, *data)
+		db, err := openDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}

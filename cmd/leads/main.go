@@ -12,6 +12,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"overplane.dev/leads/pkg/lead"
 )
 
 // A command is one that leads has. Its name can be of two words.
@@ -122,7 +124,40 @@ func noArguments(args []string) error {
 	return nil
 }
 
+// servedData is what the flag -data means to all commands but serve.
+const servedData = "the data directory `DIR` of the running leads serve"
+
 // dataFlag defines the flag that names the data directory of leads serve.
 func dataFlag(flags *flag.FlagSet, meaning string) *string {
 	return flags.String("data", ".leads", meaning)
+}
+
+// tenantFlags defines the flags that say whose leads a command is about. Both are
+// needed: see needTenant.
+func tenantFlags(flags *flag.FlagSet, tenant *lead.Tenant) {
+	accountFlag(flags, &tenant.Account)
+	flags.Func("mode", "the `MODE`, test or live: it has leads of its own", func(text string) error {
+		tenant.Mode = lead.Mode(text)
+		if !tenant.Mode.Valid() {
+			return errors.New("give test or live")
+		}
+		return nil
+	})
+}
+
+func accountFlag(flags *flag.FlagSet, account *string) {
+	flags.Func("account", "the account's `NAME`: 1 to 32 lower-case letters, digits and hyphens", func(text string) error {
+		if !lead.ValidAccount(text) {
+			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
+		}
+		*account = text
+		return nil
+	})
+}
+
+func needTenant(tenant lead.Tenant) error {
+	if tenant.Account == "" || tenant.Mode == "" {
+		return usage("-account and -mode are needed")
+	}
+	return nil
 }

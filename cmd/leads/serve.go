@@ -44,7 +44,7 @@ func serve(flags *flag.FlagSet) func(context.Context, []string) error {
 	}
 }
 
-// endings are the signals that tell a server to end: Ctrl-C, the end of the
+// endings are the signals that tell a command to end: Ctrl-C, the end of the
 // machine and, unless nohup has it ignored, the end of the terminal.
 func endings() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
