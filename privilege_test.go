@@ -2,7 +2,6 @@ package leads_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -12,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"go.yaml.in/yaml/v3"
 
@@ -102,9 +101,7 @@ func openTable(endpoint string, seen *observed) *dynamo.Table {
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "local",
 		BaseEndpoint: &endpoint,
-		Credentials: sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
-			return sdk.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
-		}),
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	}, dynamo.Configure, func(o *dynamodb.Options) {
 		if seen != nil {
 			seen.next, o.HTTPClient = o.HTTPClient, seen

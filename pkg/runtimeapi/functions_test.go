@@ -1,7 +1,6 @@
 package runtimeapi_test
 
 import (
-	"context"
 	"debug/elf"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/apikey"
@@ -91,7 +90,7 @@ func populate(t *testing.T, endpoint string) (key string, id lead.ID) {
 	t.Helper()
 	table := dynamo.New(dynamodb.New(dynamodb.Options{
 		Region:       "local",
-		Credentials:  aws.CredentialsProviderFunc(anyCredentials),
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 		BaseEndpoint: &endpoint,
 	}, dynamo.Configure), "leads")
 	if err := table.CreateTable(t.Context()); err != nil {
@@ -188,8 +187,4 @@ func resource(folder string) string {
 		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return name.String()
-}
-
-func anyCredentials(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 }

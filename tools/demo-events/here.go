@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -63,10 +64,8 @@ func openHere(ctx context.Context) (stage, func(), error) {
 		return nil, nil, err
 	}
 	stop := func() { db.Stop() } // a fault of its end is none of the demo's
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "demo", SecretAccessKey: "demo"}, nil
-	})
-	client := dynamodb.New(dynamodb.Options{BaseEndpoint: aws.String(db.Endpoint()), Region: "eu-west-1", Credentials: credentials}, dynamo.Configure)
+	anybody := credentials.NewStaticCredentialsProvider("demo", "demo", "")
+	client := dynamodb.New(dynamodb.Options{BaseEndpoint: aws.String(db.Endpoint()), Region: "eu-west-1", Credentials: anybody}, dynamo.Configure)
 	table := dynamo.New(client, "leads")
 	if err := table.CreateTable(ctx); err != nil {
 		stop()
@@ -82,7 +81,7 @@ func openHere(ctx context.Context) (stage, func(), error) {
 	}
 	h := &here{
 		table:   table,
-		streams: dynamodbstreams.New(dynamodbstreams.Options{BaseEndpoint: aws.String(db.Endpoint()), Region: "eu-west-1", Credentials: credentials}),
+		streams: dynamodbstreams.New(dynamodbstreams.Options{BaseEndpoint: aws.String(db.Endpoint()), Region: "eu-west-1", Credentials: anybody}),
 		stream:  aws.ToString(updated.TableDescription.LatestStreamArn),
 	}
 	log := slog.New(slog.DiscardHandler)

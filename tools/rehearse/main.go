@@ -36,7 +36,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/contract"
@@ -225,9 +225,7 @@ func (r *rehearsed) table() *dynamo.Table {
 	client := dynamodb.New(dynamodb.Options{
 		BaseEndpoint: &r.cloud,
 		Region:       rehearsal.Region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}, dynamo.Configure)
 	return dynamo.New(client, r.outputs["TableName"])
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lead"
@@ -35,9 +33,4 @@ func keptKey(ctx context.Context, table *dynamo.Table, file string) (string, err
 		return "", err // an old file's mode would stay
 	}
 	return key, os.WriteFile(file, []byte(key+"\n"), 0o600)
-}
-
-// anyCredentials are good enough for an engine: it asks nobody who he is.
-func anyCredentials(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
 }

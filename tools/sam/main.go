@@ -23,7 +23,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/contract"
@@ -81,7 +81,7 @@ func serve(ctx context.Context, addr, data string, command []string) error {
 	table := dynamo.New(dynamodb.New(dynamodb.Options{
 		BaseEndpoint: &endpoint,
 		Region:       region,
-		Credentials:  aws.CredentialsProviderFunc(anyCredentials),
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	}, dynamo.Configure), tableName)
 	if err := table.CreateTable(ctx); err != nil {
 		return fmt.Errorf("the database engine at %s does not answer: %w", endpoint, err)

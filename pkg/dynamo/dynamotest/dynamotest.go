@@ -4,7 +4,6 @@ package dynamotest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/dynamo"
@@ -32,9 +31,7 @@ func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		}),
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}, dynamo.Configure, func(o *dynamodb.Options) {
 		client := o.HTTPClient.(dynamo.HTTPClient)
 		meter.next = client.Transport

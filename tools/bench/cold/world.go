@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/apikey"
@@ -68,9 +68,7 @@ func (w *world) open(ctx context.Context, dir string) error {
 	w.client = dynamodb.New(dynamodb.Options{
 		Region:       "eu-west-1",
 		BaseEndpoint: &engine,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "cold", SecretAccessKey: "cold"}, nil
-		}),
+		Credentials:  credentials.NewStaticCredentialsProvider("cold", "cold", ""),
 	}, dynamo.Configure)
 	w.table = dynamo.New(w.client, tableName)
 	if err := w.table.CreateTable(ctx); err != nil {

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
@@ -79,9 +79,7 @@ func client(endpoint string, configure ...func(*dynamodb.Options)) *dynamodb.Cli
 	return dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "load", SecretAccessKey: "load"}, nil
-		}),
+		Credentials:  credentials.NewStaticCredentialsProvider("load", "load", ""),
 	}, append(configure, dynamo.Configure)...)
 }
 
