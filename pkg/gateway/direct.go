@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -131,19 +130,7 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 	if len(invalid) > 0 {
 		return nil, invalid
 	}
-	body := c["lead"]
-	r := &http.Request{
-		Method:        route.Method,
-		URL:           u,
-		RequestURI:    u.RequestURI(),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        header,
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-	}
-	return r.WithContext(api.WithTenant(ctx, tenant)), nil
+	return newRequest(api.WithTenant(ctx, tenant), route.Method, u, header, c["lead"]), nil
 }
 
 // directError makes a function's error of the body of an HTTP answer.

@@ -125,19 +125,25 @@ func (e *event) request(ctx context.Context) (*http.Request, error) {
 	header := e.header()
 	host := header.Get("Host")
 	header.Del("Host") // as net/http has it
+	r := newRequest(ctx, e.method, u, header, body)
+	r.Host = host
+	return r, nil
+}
+
+// newRequest returns a request as a server of net/http has it.
+func newRequest(ctx context.Context, method string, u *url.URL, header http.Header, body []byte) *http.Request {
 	r := &http.Request{
-		Method:        e.method,
+		Method:        method,
 		URL:           u,
 		RequestURI:    u.RequestURI(),
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Host:          host,
 		Header:        header,
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
 	}
-	return r.WithContext(ctx), nil
+	return r.WithContext(ctx)
 }
 
 // withoutStage returns an HTTP API's path as the client's URL has it after
