@@ -87,7 +87,6 @@
 package contract
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 	"io"
@@ -103,8 +102,6 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
-	"rsc.io/script"
-	"rsc.io/script/scripttest"
 )
 
 //go:embed scripts/*.txt
@@ -269,24 +266,4 @@ func plainTransport() http.RoundTripper {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DisableCompression = true
 	return tr
-}
-
-// play runs the script and deletes what it made.
-func (s *player) play() {
-	s.t.Helper()
-	// Not nil: the state would then take over this process's environment, and
-	// with it whatever keys stand in it.
-	state, err := script.NewState(s.t.Context(), s.t.TempDir(), []string{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := state.Setenv("unique", unique()); err != nil {
-		s.t.Fatal(err)
-	}
-	engine := &script.Engine{Cmds: s.commands(), Conds: conditions(s.target.Untruths), Quiet: true}
-	defer s.deleteLeads()
-	scripttest.Run(s.t, engine, state, "scripts/"+s.name+".txt", bytes.NewReader(s.script))
-	if s.fatal != nil && !s.t.Failed() {
-		s.t.Errorf("FAIL: scripts/%s.txt: %v", s.name, s.fatal)
-	}
 }

@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"crypto/rand"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -63,6 +62,3 @@ func checksum(s string) string {
 	}
 	return string(digits[:])
 }
-
-// unique returns a text that no other run has.
-func unique() string { return strings.ToLower(rand.Text()) }

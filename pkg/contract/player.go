@@ -1,7 +1,9 @@
 package contract
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"rsc.io/script"
+	"rsc.io/script/scripttest"
 )
 
 // patience is how long one request may take: longer than Lambda's cold start
@@ -55,6 +58,29 @@ func newPlayer(t testing.TB, target Target, s source, requestIDs *sync.Map) *pla
 		key: Main, with: make(http.Header), remembered: make(map[string]*answer),
 	}
 }
+
+// play runs the script and deletes what it made.
+func (s *player) play() {
+	s.t.Helper()
+	// Not nil: the state would then take over this process's environment, and
+	// with it whatever keys stand in it.
+	state, err := script.NewState(s.t.Context(), s.t.TempDir(), []string{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := state.Setenv("unique", unique()); err != nil {
+		s.t.Fatal(err)
+	}
+	engine := &script.Engine{Cmds: s.commands(), Conds: conditions(s.target.Untruths), Quiet: true}
+	defer s.deleteLeads()
+	scripttest.Run(s.t, engine, state, "scripts/"+s.name+".txt", bytes.NewReader(s.script))
+	if s.fatal != nil && !s.t.Failed() {
+		s.t.Errorf("FAIL: scripts/%s.txt: %v", s.name, s.fatal)
+	}
+}
+
+// unique returns a text that no other run has.
+func unique() string { return strings.ToLower(rand.Text()) }
 
 // A request is what one line of a script sends.
 type request struct {
