@@ -8,12 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/contract"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
 )
 
@@ -57,12 +53,17 @@ func ordinary(length int) string {
 }
 
 func TestCostOfALead(t *testing.T) {
+	reference, err := os.ReadFile("../lead/testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		outcome        string
 		body           string
 		create, update float64 // write units
 	}{
 		{"a lead with defaults", "{}", 5, 1},
+		{"the reference's own lead", string(reference), 5, 1},
 		{"a lead with every field of 15 characters", ordinary(15), 5, 1},
 		{"a lead of up to 2 KB", ordinary(40), 7, 2},
 	} {
@@ -162,63 +163,5 @@ func TestRevokedKeyStopsWithin30Seconds(t *testing.T) {
 		if refused := w.send(t, contract.Main, method, path, ""); refused.status != http.StatusUnauthorized {
 			t.Errorf("%s 30 seconds after the key was revoked: %d", method, refused.status)
 		}
-	}
-}
-
-// size returns the size of the lead at a path as DynamoDB counts it, see
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
-func (w *world) size(t *testing.T, path string) (bytes int) {
-	t.Helper()
-	id, _, _ := apikey.Parse(w.keys[contract.Main])
-	key, err := w.table.FindKey(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := dynamotest.TableName
-	out, err := w.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: map[string]types.AttributeValue{
-		"pk": &types.AttributeValueMemberS{Value: key.Tenant.Account + "/" + string(key.Tenant.Mode) + strings.TrimPrefix(path, collection)},
-		"sk": &types.AttributeValueMemberS{Value: "lead"},
-	}})
-	if err != nil || out.Item == nil {
-		t.Fatalf("no item: %v", err)
-	}
-	for name, value := range out.Item {
-		bytes += len(name)
-		switch v := value.(type) {
-		case *types.AttributeValueMemberS:
-			bytes += len(v.Value)
-		case *types.AttributeValueMemberN:
-			bytes += len(strings.Trim(v.Value, "-0."))/2 + 2 // about
-		case *types.AttributeValueMemberBOOL:
-			bytes++
-		case *types.AttributeValueMemberBS:
-			for _, one := range v.Value {
-				bytes += len(one)
-			}
-		default:
-			t.Fatalf("an attribute of type %T", value)
-		}
-	}
-	return bytes
-}
-
-func TestSizeAsStored(t *testing.T) {
-	w := warm(t)
-	reference, err := os.ReadFile("../lead/testdata/reference.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for outcome, body := range map[string]string{
-		"the reference's own lead":           string(reference),
-		"every field of 15 characters":       ordinary(15),
-		"a lead with nothing but a name set": `{"lead_name":"Ada"}`,
-	} {
-		t.Run(outcome, func(t *testing.T) {
-			size := w.size(t, w.create(t, body))
-			t.Logf("%d bytes", size)
-			if size > 1024 {
-				t.Errorf("%d bytes, want at most 1 KB", size)
-			}
-		})
 	}
 }
