@@ -147,10 +147,10 @@ func (c *call) once() (lead.Once, error) {
 	if len(keys) == 0 {
 		return lead.Once{}, nil
 	}
-	if len(keys) > 1 || !lead.ValidKey(keys[0]) {
+	if len(keys) > 1 || !lead.ValidIdempotencyKey(keys[0]) {
 		return lead.Once{}, lead.Invalid{{
 			Param: name, Code: lead.ParameterInvalid,
-			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", lead.MaxKey),
+			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", lead.MaxIdempotencyKey),
 		}}
 	}
 	source := "http"

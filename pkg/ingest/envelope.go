@@ -196,11 +196,11 @@ func named(source, id string, sent attributes) (lead.Once, error) {
 
 // checkKey holds a sender's key to the rules of the header Idempotency-Key.
 func checkKey(key string) error {
-	if lead.ValidKey(key) {
+	if lead.ValidIdempotencyKey(key) {
 		return nil
 	}
 	return lead.Invalid{{
 		Param: idempotencyKey, Code: lead.ParameterInvalid,
-		Message: fmt.Sprintf("Send an idempotency_key of 1 to %d printable ASCII characters, or none.", lead.MaxKey),
+		Message: fmt.Sprintf("Send an idempotency_key of 1 to %d printable ASCII characters, or none.", lead.MaxIdempotencyKey),
 	}}
 }

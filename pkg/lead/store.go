@@ -78,13 +78,14 @@ type Once struct {
 	Keep   time.Duration // how long the name is remembered
 }
 
-// MaxKey is the greatest length in bytes of a key that a client gives to a [Once].
-const MaxKey = 255
+// MaxIdempotencyKey is the greatest length in bytes of the key that a client
+// gives to a [Once].
+const MaxIdempotencyKey = 255
 
-// ValidKey reports whether a client may give this key: 1 to [MaxKey] printable
-// characters of ASCII.
-func ValidKey(key string) bool {
-	return key != "" && len(key) <= MaxKey && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
+// ValidIdempotencyKey reports whether a client may give this key: 1 to
+// [MaxIdempotencyKey] printable characters of ASCII.
+func ValidIdempotencyKey(key string) bool {
+	return key != "" && len(key) <= MaxIdempotencyKey && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // Precondition says at which versions of a lead a call may take effect. The
