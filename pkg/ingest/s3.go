@@ -229,10 +229,15 @@ func (p *parcel) add(r rows.Row) error {
 		}
 		return p.flush()
 	}
-	// A row that is longer than a message's share goes alone; escaped six
-	// times it still fits the megabyte.
-	if p.rows = append(p.rows, row{r.Line, string(r.JSON)}); len(p.rows) < rowsPerMessage && p.size+len(r.JSON) < bytesPerMessage {
-		p.size += len(r.JSON)
+	// Escaped, what a message has can become six times as long: that still fits
+	// the megabyte.
+	if p.size+len(r.JSON) > bytesPerMessage {
+		if err := p.pack(); err != nil {
+			return err
+		}
+	}
+	p.rows, p.size = append(p.rows, row{r.Line, string(r.JSON)}), p.size+len(r.JSON)
+	if len(p.rows) < rowsPerMessage {
 		return nil
 	}
 	return p.pack()
