@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -27,6 +29,7 @@ const answerTime = 10 * time.Second
 type database struct {
 	*dynamo.Table
 	place string
+	data  string // directory of the leads serve whose it is, if it is one's
 }
 
 func tableName() string { return cmp.Or(os.Getenv("LEADS_TABLE"), "leads") }
@@ -42,19 +45,38 @@ func openLocal(endpoint string) database {
 	return at(client, endpoint)
 }
 
+// openEndpoint returns the table of the engine at DYNAMODB_ENDPOINT. Where
+// nobody listens it says so at once: the client would try until its time is up.
+func openEndpoint(ctx context.Context, endpoint string) (database, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return database{}, fmt.Errorf("DYNAMODB_ENDPOINT is %q: give an address such as http://127.0.0.1:8000", endpoint)
+	}
+	db := openLocal(endpoint)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), u.Scheme)))
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return database{}, db.explain(err)
+	}
+	if err == nil {
+		conn.Close()
+	}
+	return db, nil
+}
+
 // openAWS returns the table on AWS, or wherever the caller's own configuration
-// says that DynamoDB is.
-func openAWS(ctx context.Context) (database, error) {
-	const instead = "start leads serve for the keys of this machine, or set DYNAMODB_ENDPOINT"
+// says that DynamoDB is, for want of an engine over data.
+func openAWS(ctx context.Context, data string) (database, error) {
+	const instead = "start leads serve for the keys of this machine, name its data directory with -data if it is another, or set DYNAMODB_ENDPOINT"
 	settings, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return database{}, fmt.Errorf("the configuration for AWS cannot be read: %w", err)
 	}
 	if settings.Region == "" {
-		return database{}, errors.New("no engine is running and no region of AWS is set: " + instead + ", or set AWS_REGION")
+		return database{}, fmt.Errorf("no engine is running over %s and no region of AWS is set: %s, or set AWS_REGION", data, instead)
 	}
 	if _, err := settings.Credentials.Retrieve(ctx); err != nil {
-		return database{}, errors.New("no engine is running and there are no credentials for AWS: " + instead + ", or log in (aws sts get-caller-identity must work)")
+		return database{}, fmt.Errorf("no engine is running over %s and there are no credentials for AWS: %s, or log in (aws sts get-caller-identity must work)", data, instead)
 	}
 	client := dynamodb.NewFromConfig(settings, dynamo.Configure, func(o *dynamodb.Options) {
 		if settings.HTTPClient != nil {
@@ -69,7 +91,7 @@ func at(client *dynamodb.Client, place string) database {
 		place = *endpoint
 	}
 	name := tableName()
-	return database{dynamo.New(client, name), fmt.Sprintf("table %s (%s)", name, place)}
+	return database{Table: dynamo.New(client, name), place: fmt.Sprintf("table %s (%s)", name, place)}
 }
 
 // openDatabase returns the database that all commands but serve work on, as their
@@ -85,16 +107,18 @@ func openDatabase(ctx context.Context, data string) (database, error) {
 
 func findDatabase(ctx context.Context, data string) (database, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
-		return openLocal(endpoint), nil
+		return openEndpoint(ctx, endpoint)
 	}
 	endpoint, running, err := engine.Running(data)
 	if err != nil {
 		return database{}, err
 	}
 	if running {
-		return openLocal(endpoint), nil
+		db := openLocal(endpoint)
+		db.data = data
+		return db, nil
 	}
-	return openAWS(ctx)
+	return openAWS(ctx, data)
 }
 
 // explain makes a sentence of an error of the database.
@@ -106,6 +130,8 @@ func (db database) explain(err error) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted (%w)", context.Canceled)
+	case errors.As(err, &absent) && db.data != "":
+		return fmt.Errorf("there is no %s, where leads serve runs over %s: set LEADS_TABLE to the name of yours or, if yours is on AWS, end leads serve", db.place, db.data)
 	case errors.As(err, &absent):
 		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of yours", db.place)
 	case errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient:

@@ -120,7 +120,8 @@ func listen(addr string) (net.Listener, error) {
 // not set, that of an engine which it starts.
 func openForServing(ctx context.Context, data string) (database, *engine.Engine, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
-		return openLocal(endpoint), nil, nil
+		db, err := openEndpoint(ctx, endpoint)
+		return db, nil, err
 	}
 	own, err := engine.Start(ctx, engine.Options{Data: data, Log: os.Stderr})
 	if err != nil {
