@@ -33,7 +33,7 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		// file under its name.
 		file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 		if err != nil {
-			return err
+			return fmt.Errorf("the file cannot be written there, choose another place: %w", err)
 		}
 		defer os.Remove(file.Name()) // fails when all went well
 		defer file.Close()

@@ -73,7 +73,7 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		fmt.Fprintf(os.Stderr, "%d leads made, %d were made before, %d rows rejected.\n", i.made, i.replayed, i.rejects.count)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%w. Run the same command again to go on: what is done is not done twice", db.explain(err))
+			return fmt.Errorf("%w. Run the same command again to go on: what is done is not done twice", err)
 		case i.rejects.count > 0:
 			return fmt.Errorf("some rows were rejected: mend them as %s says, in the file itself, and run the same command again", i.rejects.name)
 		}
@@ -92,6 +92,9 @@ func fileOf(tenant lead.Tenant, args []string) (name string, format rows.Format,
 	format, err = rows.FormatOf(args[0])
 	if err != nil {
 		return "", 0, usage("%w", err)
+	}
+	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+		return "", 0, usage("%s is a directory: give the name of a file", args[0])
 	}
 	return args[0], format, nil
 }
@@ -139,7 +142,7 @@ func (i *importer) run(ctx context.Context, reader *rows.Reader) error {
 	err := i.read(working, reader, work)
 	close(work)
 	workers.Wait()
-	return errors.Join(err, i.err, ctx.Err())
+	return errors.Join(err, i.err, i.db.explain(ctx.Err()))
 }
 
 // read hands the rows of the file to the workers, until one of them fails.
@@ -205,7 +208,7 @@ func (i *importer) create(ctx context.Context, some []importRow) bool {
 	for _, o := range outcomes {
 		switch {
 		case o.Err != nil && i.err == nil && ctx.Err() == nil:
-			i.err = o.Err
+			i.err = i.db.explain(o.Err)
 		case o.Err != nil:
 		case o.Replayed:
 			i.replayed++
@@ -220,7 +223,7 @@ func (i *importer) reject(row rows.Row, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if failed := i.rejects.add(row, err); failed != nil && i.err == nil {
-		i.err = failed
+		i.err = fmt.Errorf("the rejected rows cannot be kept: %w", failed)
 	}
 }
 

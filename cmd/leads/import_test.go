@@ -136,7 +136,7 @@ func TestInterruption(t *testing.T) {
 	}
 
 	i := runImportUntil(t, interrupted(), table, file)
-	if err := i.db.explain(i.err); err == nil || !strings.HasPrefix(err.Error(), "interrupted") || i.made == 0 || i.made == 2000 {
+	if err := i.err; err == nil || !strings.HasPrefix(err.Error(), "interrupted") || i.made == 0 || i.made == 2000 {
 		t.Errorf("%d made, error %v", i.made, err)
 	}
 	meter.Fault = nil
@@ -147,5 +147,19 @@ func TestInterruption(t *testing.T) {
 	n, err := export(interrupted(), database{Table: table}, importing, io.Discard, rows.NDJSON)
 	if err == nil || !strings.HasPrefix(err.Error(), "interrupted") {
 		t.Errorf("%d exported, error %v", n, err)
+	}
+}
+
+// TestImportBlamesTheFile: that rejected rows cannot be written is not the
+// database's fault.
+func TestImportBlamesTheFile(t *testing.T) {
+	i := &importer{rejects: &rejects{name: filepath.Join(t.TempDir(), "none", "rejected")}}
+	i.reject(rows.Row{Line: 1}, errors.New("no"))
+	reader, err := rows.NewReader(strings.NewReader(""), rows.NDJSON, rows.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := i.run(t.Context(), reader); err == nil || !strings.HasPrefix(err.Error(), "the rejected rows cannot be kept: open ") {
+		t.Error(err)
 	}
 }

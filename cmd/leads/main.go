@@ -95,6 +95,8 @@ func (c command) run(args []string) int {
 		return 0
 	case err != nil:
 		err = usage("%w", err)
+	case lateFlag(flags.Args()) != "":
+		err = usage("%s stands too late: flags go before all other arguments", lateFlag(flags.Args()))
 	default:
 		err = run(context.Background(), flags.Args())
 	}
@@ -105,9 +107,29 @@ func (c command) run(args []string) int {
 		fmt.Fprintf(os.Stderr, "leads %s: %v. See leads %[1]s -h.\n", c.name, err)
 		return 2
 	default:
-		fmt.Fprintf(os.Stderr, "leads: %v.\n", err)
+		fmt.Fprintf(os.Stderr, "leads: %s\n", sentence(err))
 		return 1
 	}
+}
+
+// lateFlag returns the first flag behind another argument. Package flag takes it
+// for an argument too.
+func lateFlag(args []string) string {
+	for i, arg := range args {
+		if i > 0 && strings.HasPrefix(arg, "-") {
+			return arg
+		}
+	}
+	return ""
+}
+
+// sentence ends what an error says with a full stop, if nothing ends it yet.
+func sentence(err error) string {
+	text := err.Error()
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
 }
 
 func (c command) help(w io.Writer, flags *flag.FlagSet) {
