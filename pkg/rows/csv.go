@@ -57,6 +57,9 @@ func (x *Reader) readHeader() error {
 	if err != nil {
 		return refuse("The first line must name the fields, separated by commas: %v.", err)
 	}
+	if len(header) == 1 && strings.ContainsAny(header[0], ";\t") {
+		return refuse("The first line must name the fields, separated by commas: save the file with commas, not with semicolons or tabs.")
+	}
 	var wrong []string
 	for i, name := range header {
 		if slices.Contains(header[:i], name) {

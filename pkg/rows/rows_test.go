@@ -111,6 +111,8 @@ func TestRead(t *testing.T) {
 			"takes the columns that only the server writes", "id,created_at,updated_at,city\n1,2,3,4\n", rows.CSV,
 			"2: {\"id\":\"1\",\"created_at\":\"2\",\"updated_at\":\"3\",\"city\":\"4\"}\n",
 		},
+		{"refuses CSV with semicolons", "lead_name;city\nAda;Oslo\n", rows.CSV,
+			"The first line must name the fields, separated by commas: save the file with commas, not with semicolons or tabs."},
 		{"refuses CSV with no header", "", rows.CSV, "The file is empty: its first line must name the fields, separated by commas."},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
