@@ -65,7 +65,7 @@ sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs
 
 sam-test: ## Play the contract's scripts through sam local (needs Docker)
 	@$(go)
-	go run ./tools/sam -addr 127.0.0.1:3999 go test -count=1 ./pkg/contract -run 'TestScripts$$'
+	go run ./tools/sam -addr 127.0.0.1:3999 go -C pkg/contract test -count=1 -run 'TestScripts$$'
 
 boot: ## Boot each function as it is deployed (needs qemu-user-static, but on arm64)
 	@$(go)
@@ -84,18 +84,21 @@ STAGE ?= dev
 
 deploy: ## Build and deploy a stage to AWS with your credentials (STAGE=dev or prod)
 	@$(go)
+	@grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no stage \"$(STAGE)\": give STAGE=dev or STAGE=prod." >&2; exit 2; }
 	$(samcli) build
 	$(samcli) deploy --config-env $(STAGE)
 
 smoke: ## Play the contract's scripts against an address (URL=https://... KEY=sk_test_...)
 	@$(go)
 	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Say where and with which key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
-	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go test -count=1 ./pkg/contract -run 'TestScripts$$'
+	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C pkg/contract test -count=1 -run 'TestScripts$$'
 
 logs: ## Follow what the functions of a stage log (STAGE=dev or prod)
+	@$(go)
 	$(samcli) logs --cw-log-group /aws/lambda/leads-$(STAGE) --tail
 
 teardown: ## Delete a stage from AWS, after asking (STAGE=dev or prod)
+	@$(go)
 	@STAGE=$(STAGE) SAM="$(samcli)" sh tools/teardown.sh
 
 demo-events: ## Send each kind of event through the stack and show what comes out (ARGS=-here: without)
