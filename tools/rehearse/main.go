@@ -160,6 +160,7 @@ func (r *rehearsed) deploy(ctx context.Context, parameters ...string) error {
 // and a lead with that key.
 func (r *rehearsed) makeLead(ctx context.Context) error {
 	command := strings.Replace(r.outputs["FirstKey"], "NAME", "rehearsal", 1)
+	command += " -data .aws-sam" // no engine is there, where .leads can have one
 	key, err := r.output(ctx, "sh", "-c", command)
 	if err != nil {
 		return err
