@@ -34,10 +34,10 @@ type samCLI struct {
 // findSAM returns the user's own SAM CLI or one that it fetches, and sees to
 // the image: on a machine that can pull it, that is SAM's own business.
 func findSAM(ctx context.Context, d *docker) (*samCLI, error) {
-	own, err := exec.LookPath("sam")
+	_, err := exec.LookPath("sam")
 	canPull := d.pull(ctx)
 	if err == nil && canPull {
-		return &samCLI{program: own}, nil
+		return &samCLI{program: "sam"}, nil
 	}
 	dir, err := python.SAM.Dir(ctx, os.Stderr)
 	if err != nil {

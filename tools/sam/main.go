@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -109,7 +110,7 @@ func serve(ctx context.Context, addr, data string, command []string) error {
 	}
 	defer stop()
 	return cli.serve(ctx, addr, docker.fromInside(endpoint), func() error {
-		greet(addr, key, docker.fromInside(endpoint), docker.fromInside(services))
+		greet(addr, key, docker.fromInside(endpoint), docker.fromInside(services), cli)
 		<-ctx.Done()
 		return nil
 	})
@@ -137,7 +138,8 @@ func runCommand(ctx context.Context, command []string, addr string, keys map[str
 	return cmd.Run()
 }
 
-func greet(addr, key, endpoint, services string) {
+func greet(addr, key, endpoint, services string, cli *samCLI) {
+	invoke := strings.Join(append([]string{cli.program, "local", "invoke"}, cli.options...), " ")
 	fmt.Printf(`The lead API answers on http://%[1]s, served by sam local.
 
 Database  table %[4]s (%[3]s)
@@ -156,9 +158,9 @@ curl http://%[1]s/api/crm/lead \
 
 Send an event to a function, in another terminal; events/ has one of each kind:
 
-sam local invoke IngestLeads -e events/sqs.json --env-vars events/environment.json \
+%[7]s IngestLeads -e events/sqs.json --env-vars events/environment.json \
   --parameter-overrides Architecture=%[5]s DynamodbEndpoint=%[3]s ServicesEndpoint=%[6]s
 
 After a change run it again: the functions are built once. Ctrl-C ends it.
-`, addr, key, endpoint, tableName, architecture(), services)
+`, addr, key, endpoint, tableName, architecture(), services, invoke)
 }
