@@ -212,7 +212,7 @@ func (r *rehearsed) playScripts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "./pkg/contract", "-run", "TestScripts$")
+	cmd := exec.CommandContext(ctx, "go", "-C", "pkg/contract", "test", "-count=1", "-run", "TestScripts$")
 	cmd.Env = append(environment(), "LEADS_URL="+r.url, "LEADS_UNTRUTHS=ministack")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
