@@ -13,6 +13,10 @@ import (
 // Delete implements [lead.Store] with one transaction: the lead goes, the book
 // of now says so, and the book of its creation says which cell lost one.
 func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) error {
+	only, err := t.narrowed(ctx, tenant, id, only)
+	if err != nil {
+		return err
+	}
 	e := expression{names: map[string]string{}, values: item{}}
 	conditions := append([]string{"attribute_exists(pk)"}, e.precondition(only)...)
 	gone := types.TransactWriteItem{Delete: &types.Delete{
@@ -31,7 +35,7 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, only
 	if created != now {
 		writes = append(writes, types.TransactWriteItem{})
 	}
-	err := t.transact(ctx, writes, func(l *lane) {
+	err = t.transact(ctx, writes, func(l *lane) {
 		if created == now {
 			writes[1] = t.book(tenant, l.book(now, 1, cell, from), 1, cell, from)
 			return

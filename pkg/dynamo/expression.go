@@ -1,7 +1,7 @@
 package dynamo
 
 import (
-	"slices"
+	"context"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -42,19 +42,40 @@ func (e *expression) precondition(only lead.Precondition) (conditions []string) 
 	return conditions
 }
 
-// among returns the condition that the version is one of these. IN takes at
-// most a hundred values.
+// among returns the condition that the version is one of these, at most
+// maxVersions.
 func (e *expression) among(versions []int64) string {
 	if len(versions) == 0 {
 		return "attribute_not_exists(pk)" // never true of a lead
 	}
-	var any []string
-	for some := range slices.Chunk(versions, 100) {
-		var values []string
-		for _, v := range some {
-			values = append(values, e.value(number(v)))
-		}
-		any = append(any, e.name(attrVersion)+" IN ("+strings.Join(values, ", ")+")")
+	var values []string
+	for _, v := range versions {
+		values = append(values, e.value(number(v)))
 	}
-	return "(" + strings.Join(any, " OR ") + ")"
+	return "(" + e.name(attrVersion) + " IN (" + strings.Join(values, ", ") + "))"
+}
+
+// maxVersions is how many values IN takes.
+const maxVersions = 100
+
+// narrowed returns a precondition that has room in an expression. One that lists
+// more is judged by the lead as it is now, and then that very version is asked
+// for: a change in between fails it, also one to another version of the list.
+func (t *Table) narrowed(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) (lead.Precondition, error) {
+	long := func(v *lead.Versions) bool { return v != nil && len(v.List) > maxVersions }
+	if !long(only.Match) && !long(only.NoneMatch) {
+		return only, nil
+	}
+	l, err := t.retrieveIf(ctx, tenant, id, only)
+	return lead.Precondition{Match: &lead.Versions{List: []int64{l.Version}}}, err
+}
+
+// retrieveIf returns the lead, or why it is not at a version that the caller
+// asked for.
+func (t *Table) retrieveIf(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) (lead.Lead, error) {
+	l, err := t.Retrieve(ctx, tenant, id)
+	if err == nil && !only.Holds(l.Version) {
+		return lead.Lead{}, lead.ErrPreconditionFailed
+	}
+	return l, err
 }

@@ -33,18 +33,19 @@ const nonceName = "n" // and the number of the era's set
 
 func eraSet(n int64) string { return nonceName + itoa(n%eras) }
 
-// Update implements [lead.Store] with one write, and without a read: fields
-// that are not named stay as they are, also under concurrent updates.
+// Update implements [lead.Store] with one write, and without a read but for a
+// long precondition: fields that are not named stay as they are, also under
+// concurrent updates.
 func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, changes []lead.Change, only lead.Precondition) (lead.Lead, error) {
 	if len(changes) == 0 {
-		l, err := t.Retrieve(ctx, tenant, id)
-		if err == nil && !only.Holds(l.Version) {
-			return lead.Lead{}, lead.ErrPreconditionFailed
-		}
-		return l, err
+		return t.retrieveIf(ctx, tenant, id, only)
 	}
 	ctx, cancel := patient(ctx)
 	defer cancel()
+	only, err := t.narrowed(ctx, tenant, id, only)
+	if err != nil {
+		return lead.Lead{}, err
+	}
 
 	now := t.Now()
 	nonce := make([]byte, 8)
