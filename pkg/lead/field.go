@@ -86,17 +86,23 @@ func fieldNamed(name string) int {
 	return slices.IndexFunc(Fields[:], func(f Field) bool { return f.Name == name })
 }
 
-// nearestName returns the field name that a misspelt one most likely meant, or
-// "" when it has no letter in common with any.
+// nearestName returns the name of a member that a misspelt one most likely meant,
+// or "" when it has no letter in common with any.
 func nearestName(name string) (nearest string) {
 	if len(name) > 64 { // no field is meant, and the comparison costs its square
 		return ""
 	}
 	best := 0.0
-	for i := range Fields {
-		if s := similarity(name, Fields[i].Name); s > best {
-			best, nearest = s, Fields[i].Name
+	consider := func(known string) {
+		if s := similarity(name, known); s > best {
+			best, nearest = s, known
 		}
+	}
+	for i := range Fields {
+		consider(Fields[i].Name)
+	}
+	for _, known := range readOnly {
+		consider(known)
 	}
 	return nearest
 }

@@ -160,6 +160,7 @@ func TestUnknownNamesGetTheNearest(t *testing.T) {
 		"City": "city", "citty": "city", "utm_sorce": "utm_source", "firstname": "first_name",
 		"lastName": "last_name", "mobile": "mobile_no", "revenue": "annual_revenue", "employees": "no_of_employees",
 		"telephone": "phone", "name": "lead_name", "unsubscribe": "unsubscribed", "state ": "state",
+		"ID": "id", "createdAt": "created_at", "Updated_At": "updated_at",
 	} {
 		_, err := ParseChanges(member(name, "x"))
 		wantViolations(t, err, name, ParameterUnknown)
