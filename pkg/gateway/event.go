@@ -152,7 +152,7 @@ func newRequest(ctx context.Context, method string, u *url.URL, header http.Head
 // unless that is $default, also where a custom domain hides it.
 func (e *event) withoutStage(path string) string {
 	rest, found := strings.CutPrefix(path, "/"+e.stage)
-	if found && strings.HasPrefix(rest, "/") && e.stage != "" {
+	if found && strings.HasPrefix(rest, "/") && e.stage != "" && e.stage != "$default" {
 		return rest
 	}
 	return path

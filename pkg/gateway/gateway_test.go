@@ -154,6 +154,7 @@ func TestPath(t *testing.T) {
 		{"a named stage is no part of the path (2.0)", named("2.0", "api", "/api/api/crm/lead"), "/api/crm/lead", ""},
 		{"a named stage is no part of the path (1.0)", named("1.0", "api", "/api/api/crm/lead"), "/api/crm/lead", ""},
 		{"a stage's name as the beginning of a word stays", named("2.0", "ap", "/api/crm/lead"), "/api/crm/lead", ""},
+		{"the default stage is in no path", httpAPI("GET", "/$default/api/crm/lead"), "/$default/api/crm/lead", ""},
 		{"no stage, nothing to cut", named("2.0", "", "//api"), "//api", ""},
 		{"a REST API's path is decoded once", restAPI("GET", "/api/crm/lead/a%2Fb"), "/api/crm/lead/a/b", "/api/crm/lead/a%2Fb"},
 		{"a REST API's path has no stage", restAPI("GET", "/prod/api"), "/prod/api", "/prod/api"},
