@@ -12,11 +12,8 @@ import (
 const keepKeys = 24 * time.Hour
 
 func (a *API) createLead(c *call) error {
-	changes, err := c.changes("application/json")
-	if err != nil {
-		return err
-	}
-	once, err := c.once()
+	once, invalid := c.once()
+	changes, err := c.changes(invalid, "application/json")
 	if err != nil {
 		return err
 	}
@@ -81,7 +78,7 @@ func (a *API) listLeads(c *call) error {
 }
 
 func (a *API) updateLead(c *call) error {
-	changes, err := c.changes("application/json", "application/merge-patch+json")
+	changes, err := c.changes(nil, "application/json", "application/merge-patch+json")
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,10 @@ const (
 	maxLimit     = 100
 )
 
-// changes reads a body of one of these types, and refuses any query.
-func (c *call) changes(types ...string) ([]lead.Change, error) {
-	invalid := unknownParameters(c.query())
+// changes reads a body of one of these types, and refuses any query. What is
+// wrong with the headers is told with the rest.
+func (c *call) changes(headers lead.Invalid, types ...string) ([]lead.Change, error) {
+	invalid := append(unknownParameters(c.query()), headers...)
 	if c.bodyErr != nil {
 		return nil, c.bodyErr
 	}
@@ -141,7 +142,7 @@ func unescapeQuery(s string) string {
 }
 
 // once reads the header Idempotency-Key.
-func (c *call) once() (lead.Once, error) {
+func (c *call) once() (lead.Once, lead.Invalid) {
 	const name = "Idempotency-Key"
 	keys := c.r.Header.Values(name)
 	if len(keys) == 0 {
