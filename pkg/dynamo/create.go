@@ -68,7 +68,7 @@ func (t *Table) record(tenant lead.Tenant, made *lead.Lead, once lead.Once, now 
 	it := key(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
 	it[attrValues] = &types.AttributeValueMemberB{Value: hash(made)}
 	it[attrLead] = text(string(made.ID))
-	it[attrExpires] = number(now.Add(once.Keep).Unix())
+	it[attrExpires] = number(now.Add(once.Keep).Unix() + 1) // not a part of a second too early
 	return &types.Put{
 		TableName: &t.name,
 		Item:      it,
