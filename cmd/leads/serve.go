@@ -83,10 +83,12 @@ func serveUntil(ctx context.Context, addr, data string) (err error) {
 	}
 	greet(listener.Addr(), db, key, data)
 
-	if os.Getenv("GOGC") == "" {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		// Hardly two megabytes are in use. They would be collected whenever there
 		// are four: under load, several times a second.
 		debug.SetGCPercent(400)
+		// Under more than it can take there are thousands of requests at once.
+		debug.SetMemoryLimit(160 << 20)
 	}
 	server := newServer(db)
 	failed := make(chan error, 1)
