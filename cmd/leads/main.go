@@ -95,10 +95,10 @@ func (c command) run(args []string) int {
 		return 0
 	case err != nil:
 		err = usage("%w", err)
-	case lateFlag(flags.Args()) != "":
-		err = usage("%s stands too late: flags go before all other arguments", lateFlag(flags.Args()))
 	default:
-		err = run(context.Background(), flags.Args())
+		if err = lateFlag(flags.Args()); err == nil {
+			err = run(context.Background(), flags.Args())
+		}
 	}
 	switch {
 	case err == nil:
@@ -112,15 +112,15 @@ func (c command) run(args []string) int {
 	}
 }
 
-// lateFlag returns the first flag behind another argument. Package flag takes it
-// for an argument too.
-func lateFlag(args []string) string {
+// lateFlag refuses a flag behind another argument, which package flag takes for
+// an argument too.
+func lateFlag(args []string) error {
 	for i, arg := range args {
 		if i > 0 && strings.HasPrefix(arg, "-") {
-			return arg
+			return usage("%s stands too late: flags go before all other arguments", arg)
 		}
 	}
-	return ""
+	return nil
 }
 
 // sentence ends what an error says with a full stop, if nothing ends it yet.

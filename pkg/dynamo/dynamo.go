@@ -91,6 +91,16 @@ func (t *Table) Retrieve(ctx context.Context, tenant lead.Tenant, id lead.ID) (l
 	return leadOf(it), nil
 }
 
+// retrieveIf returns the lead, or why it is not at a version that the caller
+// asked for.
+func (t *Table) retrieveIf(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) (lead.Lead, error) {
+	l, err := t.Retrieve(ctx, tenant, id)
+	if err == nil && !only.Holds(l.Version) {
+		return lead.Lead{}, lead.ErrPreconditionFailed
+	}
+	return l, err
+}
+
 // get reads an item, strongly consistent; it is nil where there is none.
 func (t *Table) get(ctx context.Context, key item) (item, error) {
 	ctx, cancel := patient(ctx)

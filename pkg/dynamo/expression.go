@@ -69,13 +69,3 @@ func (t *Table) narrowed(ctx context.Context, tenant lead.Tenant, id lead.ID, on
 	l, err := t.retrieveIf(ctx, tenant, id, only)
 	return lead.Precondition{Match: &lead.Versions{List: []int64{l.Version}}}, err
 }
-
-// retrieveIf returns the lead, or why it is not at a version that the caller
-// asked for.
-func (t *Table) retrieveIf(ctx context.Context, tenant lead.Tenant, id lead.ID, only lead.Precondition) (lead.Lead, error) {
-	l, err := t.Retrieve(ctx, tenant, id)
-	if err == nil && !only.Holds(l.Version) {
-		return lead.Lead{}, lead.ErrPreconditionFailed
-	}
-	return l, err
-}
