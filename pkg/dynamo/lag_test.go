@@ -39,6 +39,7 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 	}
 	l.queries--
 	whole := bytes.Replace(ask, []byte(`"Limit":`), []byte(`"Unlimited":`), 1)
+	whole = bytes.Replace(whole, []byte(`"ProjectionExpression":`), []byte(`"Unprojected":`), 1)
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(whole)), int64(len(whole))
 	resp, err := send.RoundTrip(r)
 	if err != nil {
@@ -67,6 +68,9 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 	if len(answer.Items) > query.Limit {
 		answer.Items = answer.Items[:query.Limit]
 		answer.LastEvaluatedKey = answer.Items[query.Limit-1]
+	}
+	for i, it := range answer.Items {
+		answer.Items[i] = map[string]any{"pk": it["pk"], "sk": it["sk"]}
 	}
 	late, err := json.Marshal(answer)
 	if err != nil {

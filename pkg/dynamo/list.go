@@ -237,6 +237,7 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 		TableName:                 &t.name,
 		IndexName:                 aws.String(indexName),
 		KeyConditionExpression:    aws.String("tenant = :tenant AND created_at " + direction + " :from"),
+		ProjectionExpression:      aws.String("pk, sk"),
 		ExpressionAttributeValues: item{":tenant": text(tenantName(tenant)), ":from": text(from)},
 		ScanIndexForward:          aws.Bool(direction == newer),
 		Limit:                     aws.Int32(int32(limit)),
@@ -247,10 +248,6 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 		cancel()
 		if err != nil {
 			return nil, false, fault(err)
-		}
-		for _, it := range page.Items {
-			delete(it, attrTenant)
-			delete(it, attrCreated)
 		}
 		keys = append(keys, page.Items...)
 	}
