@@ -25,11 +25,12 @@ var (
 		"github.com/aws/aws-lambda-go/lambdacontext":  "the id of a request",
 		"github.com/go-json-experiment/json/internal": "jsontext needs it",
 		"github.com/go-json-experiment/json/jsontext": "refuses what encoding/json lets pass: names twice, half a character",
-		"encoding/json": "aws-lambda-go and log/slog need it",
-		"log/slog":      "the log",
-		"net/http":      "requests and answers, and every call of a service",
-		"os/signal":     "aws-lambda-go ends in good order",
-		"runtime/debug": "where a panic was",
+		"encoding/json":         "aws-lambda-go and log/slog need it",
+		"golang.org/x/sys/unix": "keeps to one processor",
+		"log/slog":              "the log",
+		"net/http":              "requests and answers, and every call of a service",
+		"os/signal":             "aws-lambda-go ends in good order",
+		"runtime/debug":         "where a panic was",
 	}
 	// client is what every client of a service has.
 	client = reasons{

@@ -8,9 +8,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/changes"
 )
 
 func main() {
+	affinity.Pin()
 	lambda.Start(changes.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil))))
 }

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"os"
 
+	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/gateway"
 )
 
 func main() {
+	affinity.Pin()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	gateway.Start(api.New(api.Config{Log: log}).Handler())
 }

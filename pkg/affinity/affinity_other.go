@@ -1,0 +1,6 @@
+//go:build !linux
+
+package affinity
+
+// Pin does nothing: Lambda is Linux.
+func Pin() {}
