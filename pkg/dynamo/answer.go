@@ -120,10 +120,11 @@ func readAttribute(d *jsontext.Decoder) (a types.AttributeValue, err error) {
 			a = v
 		case "B":
 			v := &types.AttributeValueMemberB{}
-			var text string
-			if text, err = plainjson.String(d); err == nil {
-				v.Value, err = base64.StdEncoding.DecodeString(text)
-			}
+			v.Value, err = readBytes(d)
+			a = v
+		case "BS":
+			v := &types.AttributeValueMemberBS{}
+			v.Value, err = plainjson.List(d, readBytes)
 			a = v
 		default:
 			err = fmt.Errorf("an attribute of type %s", kind)
@@ -131,6 +132,14 @@ func readAttribute(d *jsontext.Decoder) (a types.AttributeValue, err error) {
 		return err
 	})
 	return a, err
+}
+
+func readBytes(d *jsontext.Decoder) ([]byte, error) {
+	text, err := plainjson.String(d)
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.DecodeString(text)
 }
 
 // readAnswers puts [answer] before the SDK's own reading.

@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -18,7 +20,9 @@ import (
 	"github.com/aws/smithy-go"
 	"pgregory.net/rapid"
 
+	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/lead"
 )
 
 // answering is an HTTP client to which all is answered the same.
@@ -111,13 +115,14 @@ func TestAnswersAreReadAsTheSDKReadsThem(t *testing.T) {
 // items have, or of all and none.
 func members(all bool) map[string]*rapid.Generator[any] {
 	text := rapid.StringOfN(rapid.RuneFrom([]rune("aZ0 \"\\/<é\u2028😀\x00\n")), 0, 5, -1)
+	bytes := rapid.SliceOf(rapid.Byte())
 	var attribute func(depth int) *rapid.Generator[any]
 	attribute = func(depth int) *rapid.Generator[any] {
 		of := func(kind string, g *rapid.Generator[any]) *rapid.Generator[any] {
 			return rapid.Map(g, func(v any) any { return map[string]any{kind: v} })
 		}
 		kinds := []*rapid.Generator[any]{
-			of("S", text.AsAny()), of("N", rapid.Just[any]("12.50")), of("BOOL", rapid.Bool().AsAny()), of("B", rapid.SliceOf(rapid.Byte()).AsAny()),
+			of("S", text.AsAny()), of("N", rapid.Just[any]("12.50")), of("BOOL", rapid.Bool().AsAny()), of("B", bytes.AsAny()), of("BS", rapid.SliceOf(bytes).AsAny()),
 		}
 		if all {
 			kinds = append(kinds, of("NULL", rapid.Just[any](true)), of("SS", rapid.SliceOf(text).AsAny()),
@@ -140,6 +145,69 @@ func members(all bool) map[string]*rapid.Generator[any] {
 		"Count": number, "ScannedCount": number,
 		"Responses": rapid.MapOfN(text, items, 0, 2).AsAny(), "UnprocessedKeys": rapid.MapOfN(text, keys, 0, 2).AsAny(),
 		"else": rapid.Just[any]([]int{1}),
+	}
+}
+
+// TestNoItemOfOursIsLeftToTheSDK makes items of each kind and reads them.
+func TestNoItemOfOursIsLeftToTheSDK(t *testing.T) {
+	table, meter, now := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	asked := map[string]bool{}
+	meter.Fault = func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+		resp, err := send.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		if wrong := dynamo.ReadsAnswer(operation, body); wrong != nil && resp.StatusCode == http.StatusOK {
+			t.Errorf("%s: %v in %s", operation, wrong, body)
+		}
+		asked[operation] = true
+		return resp, err
+	}
+	ctx, must := t.Context(), func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, key := apikey.Mint(acme, apikey.Read|apikey.Write, *now, time.Time{})
+	must(table.CreateKey(ctx, key))
+	_, err := table.FindKey(ctx, key.ID)
+	must(err)
+	_, err = table.KeyRing(ctx)
+	must(err)
+
+	table.SetNear(0)
+	once := lead.Once{Key: "k", Keep: time.Hour}
+	for day := range 3 {
+		made, _, err := table.Create(ctx, acme, sized(800), once)
+		must(err)
+		if day == 0 {
+			_, replayed, err := table.Create(ctx, acme, sized(800), once)
+			must(err)
+			if !replayed {
+				t.Error("a second lead was made for one idempotency key")
+			}
+		}
+		for range 2 {
+			_, err = table.Update(ctx, acme, made.ID, []lead.Change{{Field: 0, Value: "x"}}, lead.Precondition{})
+			must(err)
+		}
+		_, err = table.Retrieve(ctx, acme, made.ID)
+		must(err)
+		*now = now.Add(24 * time.Hour)
+	}
+	for range 2 { // the second time with balance and calendar
+		for offset := range int64(3) {
+			_, _, err := table.List(ctx, acme, 1, offset)
+			must(err)
+		}
+	}
+	for _, operation := range []string{"GetItem", "UpdateItem", "TransactWriteItems", "Query", "BatchGetItem"} {
+		if !asked[operation] {
+			t.Errorf("%s was not asked", operation)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/plainjson"
 )
 
 // SetNear sets the greatest offset that is reached without the books.
@@ -87,4 +88,13 @@ func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
 		}
 	}
 	return nil
+}
+
+// ReadsAnswer reports why an answer would be left to the SDK, if it would.
+func ReadsAnswer(operation string, body []byte) error {
+	if new(answer).output(operation) == nil {
+		return nil // of a call that serves no request
+	}
+	_, err := plainjson.Whole(body, readAnswer)
+	return err
 }
