@@ -47,8 +47,11 @@ func (w *world) events(ctx context.Context, name string) (events, error) {
 		return same(event{retrieve, answers(200, `"id":"`+string(kept)+`"`, holds)})
 	case "create-lead":
 		return same(event{w.request("POST", collection, "", sample), answers(201, holds)})
-	case "update-lead":
-		return same(event{w.request("PATCH", member, string(kept), `{"status":"Open"}`), answers(200, holds, `"status":"Open"`)})
+	case "update-lead": // each its own lead: one that was just updated has more to read
+		return func(ctx context.Context) (event, error) {
+			id, err := w.lead(ctx)
+			return event{w.request("PATCH", collection+"/"+string(id), string(id), `{"status":"Open"}`), answers(200, holds, `"status":"Open"`)}, err
+		}, nil
 	case "list-leads":
 		for range 20 {
 			if _, err := w.lead(ctx); err != nil {
