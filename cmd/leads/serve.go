@@ -232,6 +232,8 @@ func newServer(db database) *http.Server {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	return &http.Server{
 		Handler: api.New(api.Config{Leads: db, Keys: db, Log: log}).Handler(api.Routes()...),
+		// OPTIONS * is answered like the rest, not by net/http itself.
+		DisableGeneralOptionsHandler: true,
 		// A client that is slower holds a connection for nothing.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,

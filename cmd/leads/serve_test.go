@@ -125,6 +125,27 @@ func TestServe(t *testing.T) {
 	})
 }
 
+// TestOptionsOfAll: net/http has an answer of its own to OPTIONS *.
+func TestOptionsOfAll(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newServer(openLocal(""))
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: leads\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusNotFound || res.Header.Get("Request-Id") == "" {
+		t.Errorf("it is answered %s with %v, want the 404 of the API", res.Status, res.Header)
+	}
+}
+
 // connects reports whether anyone listens.
 func connects(url string) bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
