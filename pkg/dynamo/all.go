@@ -41,7 +41,7 @@ func (t *Table) after(ctx context.Context, tenant lead.Tenant, from string, limi
 	if err != nil {
 		return nil, "", err
 	}
-	leads, err := t.fetch(ctx, keys)
+	leads, err := t.fetch(ctx, nil, keys)
 	if err != nil || !more {
 		return leads, "", err
 	}

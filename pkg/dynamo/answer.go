@@ -1,16 +1,13 @@
 package dynamo
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/go-json-experiment/json/jsontext"
@@ -167,22 +164,12 @@ func (r answerReader) HandleDeserialize(ctx context.Context, in middleware.Deser
 	if err != nil || !ok {
 		return out, metadata, err
 	}
-	var body bytes.Buffer
-	if n := response.ContentLength; 0 < n && n <= 16<<20 { // no answer of DynamoDB is longer
-		body.Grow(int(n) + bytes.MinRead)
-	}
-	_, err = body.ReadFrom(response.Body)
-	response.Body.Close()
-	if err != nil {
-		return out, metadata, &smithy.DeserializationError{Err: err}
-	}
-	if response.StatusCode == http.StatusOK {
+	if body, ok := response.Body.(*wholeBody); ok && response.StatusCode == http.StatusOK {
 		if a, err := plainjson.Whole(body.Bytes(), readAnswer); err == nil {
 			out.Result = a.output(r.operation)
 			return out, metadata, nil
 		}
 	}
-	response.Body = io.NopCloser(&body)
 	return r.DeserializeMiddleware.HandleDeserialize(ctx, in, received{out, metadata})
 }
 

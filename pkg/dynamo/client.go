@@ -67,7 +67,7 @@ func Open() *Table {
 // once, and it takes an answer that broke off for final. Here the first pause
 // is 20 ms with full jitter, and what ends the trying is the deadline alone.
 func Configure(o *dynamodb.Options) {
-	o.HTTPClient = HTTPClient{&http.Client{
+	o.HTTPClient = &HTTPClient{
 		Timeout: attemptTimeout,
 		Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
@@ -77,7 +77,8 @@ func Configure(o *dynamodb.Options) {
 			MaxIdleConnsPerHost: 256, // one host, and never to be redialled under load
 			IdleConnTimeout:     90 * time.Second,
 		},
-	}}
+	}
+	o.DisableValidateResponseChecksum = true // that of TLS is better
 	o.APIOptions = append(o.APIOptions, readAnswers)
 	o.Retryer = retry.NewStandard(func(s *retry.StandardOptions) {
 		s.MaxAttempts = math.MaxInt32 // no bound but the deadline; 0 would be 3
@@ -89,30 +90,56 @@ func Configure(o *dynamodb.Options) {
 	})
 }
 
-// HTTPClient sends each request with one write: net/http sends the header before
-// a body of a type that it does not know, as the SDK's are, and the database is
-// woken twice. Such a body can also be sent again where the database had closed
-// the connection before, as it does while the function is frozen.
+// HTTPClient makes exchanges with the database, each a whole request and a whole
+// answer. What an [http.Client] does beside that, nobody needs here.
 //
-// It does so before the client and not between the client and its transport:
-// net/http knows how to end a request of its own transport in time, and needs two
-// more goroutines for any other.
-type HTTPClient struct{ *http.Client }
+// A request is sent with one write: net/http sends the header before a body of a
+// type that it does not know, as the SDK's are, and the database is woken twice.
+// Such a body can also be sent again where the database had closed the connection
+// before, as it does while the function is frozen.
+type HTTPClient struct {
+	Transport http.RoundTripper
+	Timeout   time.Duration // of an exchange
+}
 
-// Do implements [dynamodb.HTTPClient].
-func (c HTTPClient) Do(r *http.Request) (*http.Response, error) {
-	if r.Body == nil {
-		return c.Client.Do(r)
+// Do implements [dynamodb.HTTPClient]. The body of its answer is a [wholeBody].
+func (c *HTTPClient) Do(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), c.Timeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if r.Body != nil {
+		body, err := read(r.Body, r.ContentLength)
+		if err != nil {
+			return nil, err
+		}
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		r.Body, _ = r.GetBody()
 	}
-	body, err := io.ReadAll(r.Body)
-	if err = errors.Join(err, r.Body.Close()); err != nil {
+	response, err := c.Transport.RoundTrip(r)
+	if err != nil {
 		return nil, err
 	}
-	whole := *r
-	whole.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	whole.Body, _ = whole.GetBody()
-	return c.Client.Do(&whole)
+	body, err := read(response.Body, response.ContentLength)
+	response.Body = &wholeBody{*bytes.NewBuffer(body)}
+	return response, err
 }
+
+// read reads and closes a body of so many bytes, or of -1 where that is unknown.
+func read(body io.ReadCloser, length int64) ([]byte, error) {
+	defer body.Close()
+	if length < 0 || length > 16<<20 { // no answer of DynamoDB is longer
+		return io.ReadAll(body)
+	}
+	whole := make([]byte, length)
+	_, err := io.ReadFull(body, whole)
+	return whole, err
+}
+
+// wholeBody is a body that is in memory.
+type wholeBody struct{ bytes.Buffer }
+
+// Close implements [io.Closer].
+func (*wholeBody) Close() error { return nil }
 
 // pause returns a random pause before the attempt after this one (full jitter,
 // https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
@@ -142,6 +169,9 @@ func passing(err error) aws.Ternary {
 
 // patient bounds the time of a call.
 func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= patience {
+		return ctx, func() {}
+	}
 	return context.WithTimeout(ctx, patience)
 }
 

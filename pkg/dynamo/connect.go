@@ -23,7 +23,7 @@ func connectAhead(client *dynamodb.Client) {
 	if err != nil || endpoint.URI.Scheme != "https" {
 		return
 	}
-	transport := o.HTTPClient.(HTTPClient).Transport.(*http.Transport)
+	transport := o.HTTPClient.(*HTTPClient).Transport.(*http.Transport)
 	if proxy, err := transport.Proxy(&http.Request{URL: &endpoint.URI}); proxy != nil || err != nil {
 		return
 	}

@@ -74,11 +74,9 @@ func (t *Table) page(ctx context.Context, tenant lead.Tenant, limit int, offset 
 			keys = keys[:missing]
 			last = keys[missing-1]
 		}
-		found, err := t.fetch(ctx, keys)
-		if err != nil {
+		if leads, err = t.fetch(ctx, leads, keys); err != nil {
 			return nil, 0, err
 		}
-		leads = append(leads, found...)
 		from = place{before: createdAt(leadID(last)), skip: from.skip - passed, lost: s.lost}
 	}
 	return leads, s.total, nil
@@ -213,7 +211,7 @@ func (t *Table) withoutGhosts(ctx context.Context, keys []item, more bool, p pla
 	if len(doubtful) > fewGhosts {
 		return nil, errUnsettled
 	}
-	found, err := t.fetch(ctx, slices.Collect(maps.Values(doubtful)))
+	found, err := t.fetch(ctx, nil, slices.Collect(maps.Values(doubtful)))
 	if err != nil {
 		return nil, err
 	}
@@ -254,9 +252,9 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 	return keys, len(keys) >= limit, nil
 }
 
-// fetch reads the leads that have these keys, in this order, strongly
+// fetch appends the leads that have these keys, in this order, strongly
 // consistent. A lead that is gone is left out.
-func (t *Table) fetch(ctx context.Context, keys []item) ([]lead.Lead, error) {
+func (t *Table) fetch(ctx context.Context, leads []lead.Lead, keys []item) ([]lead.Lead, error) {
 	byID := make(map[lead.ID]item, len(keys))
 	for some := range slices.Chunk(keys, 100) {
 		ask := map[string]types.KeysAndAttributes{t.name: {Keys: some, ConsistentRead: aws.Bool(true)}}
@@ -273,7 +271,7 @@ func (t *Table) fetch(ctx context.Context, keys []item) ([]lead.Lead, error) {
 			}
 		}
 	}
-	leads := make([]lead.Lead, 0, len(byID))
+	leads = slices.Grow(leads, len(byID))
 	for _, k := range keys {
 		if it, ok := byID[leadID(k)]; ok {
 			leads = append(leads, leadOf(it))

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/gateway"
 )
 
@@ -296,7 +297,7 @@ func repeats(resp *http.Response) (wire, error) {
 // TestNothingLeaks works under faults for a while and counts what is left.
 func TestNothingLeaks(t *testing.T) {
 	client := start(t)
-	connections := client.Options().HTTPClient.(dynamo.HTTPClient)
+	connections := client.Options().HTTPClient.(*dynamo.HTTPClient).Transport.(*dynamotest.Meter)
 	settle := func(most int, patience time.Duration) int {
 		// On a busy machine the last of what was given up takes a while to end.
 		for end := time.Now().Add(patience); time.Now().Before(end); {

@@ -33,7 +33,7 @@ func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}, dynamo.Configure, func(o *dynamodb.Options) {
-		client := o.HTTPClient.(dynamo.HTTPClient)
+		client := o.HTTPClient.(*dynamo.HTTPClient)
 		meter.next = client.Transport
 		client.Transport = meter
 	})
@@ -103,9 +103,9 @@ func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return m.count(r)
 }
 
-// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+// CloseIdleConnections closes the connections to the engine that no call uses.
 func (m *Meter) CloseIdleConnections() {
-	m.next.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+	m.next.(*http.Transport).CloseIdleConnections()
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
