@@ -68,12 +68,7 @@ func run(ctx context.Context, memory, only string, p plan) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := openWorld(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	subjects, err := build(ctx, dir, w)
+	subjects, err := build(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -88,31 +83,41 @@ func run(ctx context.Context, memory, only string, p plan) error {
 	}
 
 	for _, mb := range sizes {
-		if err := limit.set(mb); err != nil {
+		if err := measure(ctx, dir, limit, mb, subjects, p.rounds, p.warm); err != nil {
 			return err
-		}
-		for _, s := range subjects {
-			s.starts = nil
-		}
-		for range p.rounds {
-			for _, i := range rand.Perm(len(subjects)) {
-				s := subjects[i]
-				if err := s.start(ctx, w, limit, p.warm); err != nil {
-					return fmt.Errorf("%s: %w", s.name, err)
-				}
-			}
 		}
 		print(mb, p, subjects)
 	}
-	if err := limit.set(wholeCore); err != nil {
+	if err := measure(ctx, dir, limit, wholeCore, subjects, 1, p.last); err != nil {
+		return err
+	}
+	printLast(p, subjects)
+	return nil
+}
+
+// measure starts each function so many times and sends it n events after the
+// first. It does so in a new world: the database gets slower with what it has.
+func measure(ctx context.Context, dir string, limit *limit, mb int, subjects []*subject, rounds, n int) error {
+	w, err := openWorld(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := limit.set(mb); err != nil {
 		return err
 	}
 	for _, s := range subjects {
-		s.starts = nil
-		if err := s.start(ctx, w, limit, p.last); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		if err := s.enter(ctx, w); err != nil {
+			return err
 		}
 	}
-	printLast(p, subjects)
+	for range rounds {
+		for _, i := range rand.Perm(len(subjects)) {
+			s := subjects[i]
+			if err := s.start(ctx, w, limit, n); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+	}
 	return nil
 }

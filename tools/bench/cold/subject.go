@@ -50,40 +50,43 @@ type start struct {
 
 // build builds all functions with the rule that "sam build" calls, and the
 // ordinary one with go build alone.
-func build(ctx context.Context, dir string, w *world) ([]*subject, error) {
-	shipped, err := environment(w)
-	if err != nil {
-		return nil, err
-	}
+func build(ctx context.Context, dir string) ([]*subject, error) {
 	folders, err := os.ReadDir("functions")
 	if err != nil {
 		return nil, err
 	}
 	b := builder{ctx, dir}
-	all := []*subject{{name: empty, env: shipped}, {name: smallest, env: shipped}}
+	all := []*subject{{name: empty}, {name: smallest}}
 	for _, peer := range all {
 		if err := b.make(peer, peers); err != nil {
 			return nil, err
 		}
 	}
-	plain := &subject{name: ordinary, env: append([]string{"SSL_CERT_FILE=" + w.usual}, common(w)...)}
+	plain := &subject{name: ordinary}
 	if err := b.plain(plain); err != nil {
 		return nil, err
 	}
 	all = append(all, plain)
 	for _, folder := range folders {
-		s := &subject{name: folder.Name(), env: shipped}
+		s := &subject{name: folder.Name()}
 		if err := b.make(s, "functions"); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
 	}
-	for _, s := range all {
-		if s.events, err = w.events(ctx, s.name); err != nil {
-			return nil, err
-		}
-	}
 	return all, nil
+}
+
+// enter prepares a function for its starts in a world.
+func (s *subject) enter(ctx context.Context, w *world) (err error) {
+	s.starts = nil
+	if s.name == ordinary {
+		s.env = append([]string{"SSL_CERT_FILE=" + w.usual}, common(w)...)
+	} else if s.env, err = environment(w); err != nil {
+		return err
+	}
+	s.events, err = w.events(ctx, s.name)
+	return err
 }
 
 type builder struct {
