@@ -77,7 +77,6 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 		return nil, err
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(late)), int64(len(late))
-	resp.Header.Del("X-Amz-Crc32")
 	return resp, nil
 }
 
