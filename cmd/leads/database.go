@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/engine"
@@ -79,8 +81,8 @@ func openAWS(ctx context.Context, data string) (database, error) {
 		return database{}, fmt.Errorf("no engine is running over %s and there are no credentials for AWS: %s, or log in (aws sts get-caller-identity must work)", data, instead)
 	}
 	client := dynamodb.NewFromConfig(settings, dynamo.Configure, func(o *dynamodb.Options) {
-		if settings.HTTPClient != nil {
-			o.HTTPClient = settings.HTTPClient // it knows AWS_CA_BUNDLE
+		if client, ok := settings.HTTPClient.(*awshttp.BuildableClient); ok {
+			o.HTTPClient.(*dynamo.HTTPClient).Transport = client.GetTransport() // it knows a profile's ca_bundle
 		}
 	})
 	return at(client, "AWS, "+settings.Region), nil
@@ -144,7 +146,7 @@ func (db database) explain(err error) error {
 // cause returns what went wrong with a request, without what the SDK tells of
 // its attempts.
 func cause(err error) error {
-	var request *url.Error
+	var request *smithyhttp.RequestSendError
 	if errors.As(err, &request) {
 		return request.Err
 	}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"overplane.dev/leads/pkg/awsenv/awstest"
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/engine/enginetest"
+)
+
+// TestBundleOfAProfileIsTrusted asks a database whose certificate only the
+// caller's configuration for AWS knows.
+func TestBundleOfAProfileIsTrusted(t *testing.T) {
+	behind, err := url.Parse(enginetest.Start(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(behind))
+	defer door.Close()
+	profile := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(profile, []byte("[default]\nregion = us-east-1\nca_bundle = "+awstest.Bundle(t, door)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"AWS_CONFIG_FILE": profile, "AWS_CA_BUNDLE": "", "AWS_PROFILE": "", "AWS_ENDPOINT_URL": door.URL,
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+	} {
+		t.Setenv(name, value)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
+	defer cancel()
+	db, err := openAWS(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.CreateTable(ctx); err != nil {
+		t.Error(err)
+	}
+	if keys, err := db.ListKeys(ctx, "dev"); err != nil || len(keys) > 0 {
+		t.Errorf("keys %v, %v", keys, err)
+	}
+}
+
+// unknownHost is where all requests fail because there is no such host.
+type unknownHost struct{}
+
+func (unknownHost) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.DNSError{Err: "no such host", Name: "nowhere", IsNotFound: true}
+}
+
+// TestNoAnswerIsExplained holds that a user reads why, and nothing of the SDK's.
+func TestNoAnswerIsExplained(t *testing.T) {
+	t.Setenv("LEADS_TABLE", "")
+	options := dynamodb.Options{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, BaseEndpoint: aws.String("http://nowhere")}
+	db := at(dynamodb.New(options, dynamo.Configure, func(o *dynamodb.Options) {
+		o.HTTPClient.(*dynamo.HTTPClient).Transport = unknownHost{}
+	}), "")
+	_, err := db.ListKeys(t.Context(), "dev")
+	const want = "table leads (http://nowhere) does not answer, see that it runs and can be reached: lookup nowhere: no such host"
+	if got := db.explain(err); got == nil || got.Error() != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
