@@ -106,8 +106,12 @@ func measure(ctx context.Context, dir string, limit *limit, mb int, subjects []*
 	if err := limit.set(mb); err != nil {
 		return err
 	}
+	shipped, err := environment(w)
+	if err != nil {
+		return err
+	}
 	for _, s := range subjects {
-		if err := s.enter(ctx, w); err != nil {
+		if err := s.enter(ctx, w, shipped); err != nil {
 			return err
 		}
 	}

@@ -77,13 +77,12 @@ func build(ctx context.Context, dir string) ([]*subject, error) {
 	return all, nil
 }
 
-// enter prepares a function for its starts in a world.
-func (s *subject) enter(ctx context.Context, w *world) (err error) {
-	s.starts = nil
+// enter prepares a function for its starts in a world. shipped is the environment
+// of all but the ordinary one.
+func (s *subject) enter(ctx context.Context, w *world, shipped []string) (err error) {
+	s.starts, s.env = nil, shipped
 	if s.name == ordinary {
 		s.env = append([]string{"SSL_CERT_FILE=" + w.usual}, common(w)...)
-	} else if s.env, err = environment(w); err != nil {
-		return err
 	}
 	s.events, err = w.events(ctx, s.name)
 	return err
