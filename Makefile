@@ -36,7 +36,7 @@ EFFORT = 3
 prove: ## Try every fault at every request and print what was lost (EFFORT=100 tries on)
 	@$(go)
 	@$(npm)
-	@go -C pkg/prove test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
+	@go -C test/faults test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
 check: ## Look for what gofmt, go vet, staticcheck and go mod tidy would change
 	@$(go)
@@ -65,13 +65,13 @@ sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs
 
 sam-test: ## Play the contract's scripts through sam local (needs Docker)
 	@$(go)
-	go run ./tools/sam -addr 127.0.0.1:3999 go -C pkg/contract test -count=1 -run 'TestScripts$$'
+	go run ./tools/sam -addr 127.0.0.1:3999 go -C test/contract test -count=1 -run 'TestScripts$$'
 
 boot: ## Boot each function as it is deployed (needs qemu-user-static, but on arm64)
 	@$(go)
 	@$(python)
 	SAM_CLI_TELEMETRY=0 go run ./tools/pytool sam sam build
-	LEADS_BUILD=$(CURDIR)/.aws-sam/build go test -count=1 -v -run TestEveryFunctionAnswers ./pkg/runtimeapi
+	LEADS_BUILD=$(CURDIR)/.aws-sam/build go test -count=1 -v -run TestEveryFunctionAnswers ./test/lambdaruntime
 
 rehearse: ## Deploy, use, update and delete the whole stack on an emulator of AWS
 	@$(go)
@@ -91,7 +91,7 @@ deploy: ## Build and deploy a stage to AWS with your credentials (STAGE=dev or p
 smoke: ## Play the contract's scripts against an address (URL=https://... KEY=sk_test_...)
 	@$(go)
 	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Say where and with which key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
-	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C pkg/contract test -count=1 -run 'TestScripts$$'
+	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C test/contract test -count=1 -run 'TestScripts$$'
 
 logs: ## Follow what the functions of a stage log (STAGE=dev or prod)
 	@$(go)

@@ -11,13 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"overplane.dev/leads/pkg/engine"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // harm adds seven to a count in the books of a tenant, such as acme/test, of the
 // leads serve that runs in a directory.
 func harm(ctx context.Context, dir, tenant string) error {
-	endpoint, running, err := engine.Running(filepath.Join(dir, ".leads"))
+	endpoint, running, err := localdb.Running(filepath.Join(dir, ".leads"))
 	if err != nil || !running {
 		return errors.Join(err, errors.New("no engine is running"))
 	}

@@ -21,7 +21,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // answerTime is how long a database has to answer what a command asks of it.
@@ -111,7 +111,7 @@ func findDatabase(ctx context.Context, data string) (database, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		return openEndpoint(ctx, endpoint)
 	}
-	endpoint, running, err := engine.Running(data)
+	endpoint, running, err := localdb.Running(data)
 	if err != nil {
 		return database{}, err
 	}

@@ -14,22 +14,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"overplane.dev/leads/pkg/awsenv/awstest"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine/enginetest"
+	"overplane.dev/leads/test/fakeaws"
+	"overplane.dev/leads/test/localdbtest"
 )
 
 // TestBundleOfAProfileIsTrusted asks a database whose certificate only the
 // caller's configuration for AWS knows.
 func TestBundleOfAProfileIsTrusted(t *testing.T) {
-	behind, err := url.Parse(enginetest.Start(t))
+	behind, err := url.Parse(localdbtest.Start(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	door := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(behind))
 	defer door.Close()
 	profile := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(profile, []byte("[default]\nregion = us-east-1\nca_bundle = "+awstest.Bundle(t, door)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(profile, []byte("[default]\nregion = us-east-1\nca_bundle = "+fakeaws.Bundle(t, door)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/rows"
+	"overplane.dev/leads/pkg/leadfile"
 )
 
 func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
@@ -53,14 +53,14 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 }
 
 // export writes all leads of the tenant and returns how many.
-func export(ctx context.Context, db database, tenant lead.Tenant, to io.Writer, format rows.Format) (n int, err error) {
+func export(ctx context.Context, db database, tenant lead.Tenant, to io.Writer, format leadfile.Format) (n int, err error) {
 	bar := newProgress("leads")
 	defer bar.clear()
 	_, total, err := db.List(ctx, tenant, 1, 0)
 	if err != nil {
 		return 0, db.explain(err)
 	}
-	w := rows.NewWriter(to, format)
+	w := leadfile.NewWriter(to, format)
 	for l, err := range db.All(ctx, tenant) {
 		if err != nil {
 			return n, db.explain(err)

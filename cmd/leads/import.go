@@ -18,7 +18,7 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/rows"
+	"overplane.dev/leads/pkg/leadfile"
 )
 
 const (
@@ -52,7 +52,7 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return err
 		}
-		reader, err := rows.NewReader(file, format, rows.Position{})
+		reader, err := leadfile.NewReader(file, format, leadfile.Position{})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -82,14 +82,14 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 }
 
 // fileOf returns the one file that is named, and its format.
-func fileOf(tenant lead.Tenant, args []string) (name string, format rows.Format, err error) {
+func fileOf(tenant lead.Tenant, args []string) (name string, format leadfile.Format, err error) {
 	if err := needTenant(tenant); err != nil {
 		return "", 0, err
 	}
 	if len(args) != 1 {
 		return "", 0, usage("give the name of one file")
 	}
-	format, err = rows.FormatOf(args[0])
+	format, err = leadfile.FormatOf(args[0])
 	if err != nil {
 		return "", 0, usage("%w", err)
 	}
@@ -121,11 +121,11 @@ type importer struct {
 
 // importRow is a row on its way.
 type importRow struct {
-	rows.Row
+	leadfile.Row
 	lead.Creation
 }
 
-func (i *importer) run(ctx context.Context, reader *rows.Reader) error {
+func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
 	working, cancel := context.WithCancel(ctx)
 	defer cancel()
 	work := make(chan []importRow)
@@ -146,7 +146,7 @@ func (i *importer) run(ctx context.Context, reader *rows.Reader) error {
 }
 
 // read hands the rows of the file to the workers, until one of them fails.
-func (i *importer) read(ctx context.Context, reader *rows.Reader, work chan<- []importRow) error {
+func (i *importer) read(ctx context.Context, reader *leadfile.Reader, work chan<- []importRow) error {
 	var some []importRow
 	hand := func() {
 		select {
@@ -176,7 +176,7 @@ func (i *importer) read(ctx context.Context, reader *rows.Reader, work chan<- []
 	return nil
 }
 
-func (i *importer) parse(row rows.Row) (r importRow, err error) {
+func (i *importer) parse(row leadfile.Row) (r importRow, err error) {
 	if row.Err != nil {
 		return r, &lead.SyntaxError{Message: "This row is not valid: " + row.Err.Error() + "."}
 	}
@@ -219,7 +219,7 @@ func (i *importer) create(ctx context.Context, some []importRow) bool {
 	return i.err == nil
 }
 
-func (i *importer) reject(row rows.Row, err error) {
+func (i *importer) reject(row leadfile.Row, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if failed := i.rejects.add(row, err); failed != nil && i.err == nil {
@@ -248,7 +248,7 @@ func (r *rejects) clear() error {
 	return nil
 }
 
-func (r *rejects) add(row rows.Row, why error) (err error) {
+func (r *rejects) add(row leadfile.Row, why error) (err error) {
 	r.count++
 	if r.file == nil {
 		if r.file, err = os.OpenFile(r.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {

@@ -13,9 +13,9 @@ import (
 	"testing"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/rows"
+	"overplane.dev/leads/pkg/leadfile"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 var importing = lead.Tenant{Account: "acme", Mode: lead.Test}
@@ -28,7 +28,7 @@ func runImport(t *testing.T, table *dynamo.Table, file string) *importer {
 
 func runImportUntil(t *testing.T, ctx context.Context, table *dynamo.Table, file string) *importer {
 	t.Helper()
-	reader, err := rows.NewReader(strings.NewReader(file), rows.NDJSON, rows.Position{})
+	reader, err := leadfile.NewReader(strings.NewReader(file), leadfile.NDJSON, leadfile.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestInterruption(t *testing.T) {
 		t.Errorf("run again: %d made, %d replayed, error %v", i.made, i.replayed, i.err)
 	}
 
-	n, err := export(interrupted(), database{Table: table}, importing, io.Discard, rows.NDJSON)
+	n, err := export(interrupted(), database{Table: table}, importing, io.Discard, leadfile.NDJSON)
 	if err == nil || !strings.HasPrefix(err.Error(), "interrupted") {
 		t.Errorf("%d exported, error %v", n, err)
 	}
@@ -154,8 +154,8 @@ func TestInterruption(t *testing.T) {
 // database's fault.
 func TestImportBlamesTheFile(t *testing.T) {
 	i := &importer{rejects: &rejects{name: filepath.Join(t.TempDir(), "none", "rejected")}}
-	i.reject(rows.Row{Line: 1}, errors.New("no"))
-	reader, err := rows.NewReader(strings.NewReader(""), rows.NDJSON, rows.Position{})
+	i.reject(leadfile.Row{Line: 1}, errors.New("no"))
+	reader, err := leadfile.NewReader(strings.NewReader(""), leadfile.NDJSON, leadfile.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}

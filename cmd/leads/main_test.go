@@ -25,7 +25,7 @@ import (
 	"rsc.io/script"
 	"rsc.io/script/scripttest"
 
-	"overplane.dev/leads/pkg/engine/enginetest"
+	"overplane.dev/leads/test/localdbtest"
 )
 
 // asLeads makes the test binary behave as leads or, when it is called curl, as
@@ -166,7 +166,7 @@ func scriptEngine(t *testing.T) *script.Engine {
 	e.Cmds["engine"] = script.Command(
 		script.CmdUsage{Summary: "start an engine"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			return nil, state.Setenv("ENGINE", enginetest.Start(t))
+			return nil, state.Setenv("ENGINE", localdbtest.Start(t))
 		})
 	e.Cmds["harm"] = script.Command(
 		script.CmdUsage{Summary: "make the books wrong", Args: "tenant"},

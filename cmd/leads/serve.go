@@ -18,8 +18,8 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/engine"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // endTime is how long requests under way have to be answered when the server
@@ -28,7 +28,7 @@ const endTime = 5 * time.Second
 
 func serve(flags *flag.FlagSet) func(context.Context, []string) error {
 	addr := flags.String("addr", "127.0.0.1:3000", "listen on `HOST:PORT`")
-	data := dataFlag(flags, "keep the data and a test key in the directory `DIR`, or nothing with "+engine.Memory)
+	data := dataFlag(flags, "keep the data and a test key in the directory `DIR`, or nothing with "+localdb.Memory)
 
 	return func(ctx context.Context, args []string) error {
 		if err := noArguments(args); err != nil {
@@ -120,12 +120,12 @@ func listen(addr string) (net.Listener, error) {
 
 // openForServing returns the database at DYNAMODB_ENDPOINT or, where that is
 // not set, that of an engine which it starts.
-func openForServing(ctx context.Context, data string) (database, *engine.Engine, error) {
+func openForServing(ctx context.Context, data string) (database, *localdb.Engine, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		db, err := openEndpoint(ctx, endpoint)
 		return db, nil, err
 	}
-	own, err := engine.Start(ctx, engine.Options{Data: data, Log: os.Stderr})
+	own, err := localdb.Start(ctx, localdb.Options{Data: data, Log: os.Stderr})
 	if err != nil {
 		return database{}, nil, err
 	}
@@ -139,7 +139,7 @@ func prepare(ctx context.Context, db database, data string) (key string, err err
 	if err := db.CreateTable(ctx); err != nil {
 		return "", db.explain(err)
 	}
-	if data == engine.Memory {
+	if data == localdb.Memory {
 		return makeKey(ctx, db)
 	}
 	return keptKey(ctx, db, keyFile(data))
@@ -194,7 +194,7 @@ func writePrivate(file, content string) error {
 
 func greet(addr net.Addr, db database, key, data string) {
 	kept := "kept in " + keyFile(data)
-	if data == engine.Memory {
+	if data == localdb.Memory {
 		kept = "good until the server ends"
 	}
 	fmt.Printf(`The lead API answers on %[1]s.

@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"testing"
 
-	"overplane.dev/leads/pkg/contract"
-	"overplane.dev/leads/pkg/engine"
+	"overplane.dev/leads/pkg/localdb"
+	"overplane.dev/leads/test/contract"
 )
 
 func start(t *testing.T) *server {
@@ -30,7 +30,7 @@ func start(t *testing.T) *server {
 // TestContract plays the contract's scripts against leads serve.
 func TestContract(t *testing.T) {
 	s := start(t)
-	endpoint, ok, err := engine.Running(filepath.Join(s.cmd.Dir, ".leads"))
+	endpoint, ok, err := localdb.Running(filepath.Join(s.cmd.Dir, ".leads"))
 	if !ok || err != nil {
 		t.Fatalf("the engine is running: %v, %v", ok, err)
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"overplane.dev/leads/pkg/affinity"
-	"overplane.dev/leads/pkg/changes"
+	"overplane.dev/leads/pkg/publish"
 )
 
 func main() {
 	affinity.Pin()
-	lambda.Start(changes.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil))))
+	lambda.Start(publish.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil))))
 }

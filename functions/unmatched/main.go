@@ -8,11 +8,11 @@ import (
 
 	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/api"
-	"overplane.dev/leads/pkg/gateway"
+	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
 	affinity.Pin()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	gateway.Start(api.New(api.Config{Log: log}).Handler())
+	lambdahttp.Start(api.New(api.Config{Log: log}).Handler())
 }

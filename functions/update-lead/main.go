@@ -8,12 +8,12 @@ import (
 	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/gateway"
+	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
 	affinity.Pin()
 	table := dynamo.Open()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	gateway.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.UpdateLead), api.UpdateLead)
+	lambdahttp.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.UpdateLead), api.UpdateLead)
 }

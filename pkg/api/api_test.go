@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/api"
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/test/contract"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // origin is where the handlers in memory seem to be.

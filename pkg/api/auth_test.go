@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"overplane.dev/leads/pkg/api"
-	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/test/contract"
 )
 
 func TestAuthorizationHeader(t *testing.T) {

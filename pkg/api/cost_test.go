@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/contract"
 )
 
 // wantCost checks what was asked of the engine since the meter was reset, as

@@ -12,8 +12,8 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/contract"
 )
 
 // broken is a store that fails in one way, whatever it is asked.

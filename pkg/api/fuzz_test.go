@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"overplane.dev/leads/pkg/api"
-	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/test/contract"
 )
 
 // FuzzRequest reads requests as net/http's server does. Whatever it can read is

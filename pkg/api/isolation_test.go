@@ -12,8 +12,8 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/test/contract"
 )
 
 // TestTenantsDoNotMeet asks two worlds the same: one in which an account has

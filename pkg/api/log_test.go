@@ -11,8 +11,8 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/contract"
 )
 
 // line is what the log says of a request.

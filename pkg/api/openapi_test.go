@@ -17,7 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
-	"overplane.dev/leads/pkg/contract"
+	"overplane.dev/leads/test/contract"
 )
 
 // description is openapi.yaml, to hold answers to.

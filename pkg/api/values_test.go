@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/contract"
 )
 
 // characters are what texts are drawn from: of every width in UTF-8, with and

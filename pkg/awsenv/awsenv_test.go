@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"overplane.dev/leads/pkg/awsenv"
-	"overplane.dev/leads/pkg/awsenv/awstest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
 // service is one behind TLS whose certificate nobody knows, and the file of it.
@@ -26,7 +26,7 @@ func service(t *testing.T, c *tls.Config) (url, bundle string) {
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return s.URL, awstest.Bundle(t, s)
+	return s.URL, fakeaws.Bundle(t, s)
 }
 
 func get(url string) error {

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // audited is a tenant with leads of three days: a hundred leads ten minutes

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 var sizes = flag.String("leads", "1000,10000,100000,1000000", "the `NUMBERS` of leads that BenchmarkLeads makes")

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 var limit = regexp.MustCompile(`"Limit":[0-9]+,`)

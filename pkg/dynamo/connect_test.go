@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/apikey"
-	"overplane.dev/leads/pkg/awsenv/awstest"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/test/dynamotest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
 // secure puts an engine with a table behind a door with TLS and sets the
@@ -36,7 +36,7 @@ func secure(t *testing.T, hangUp int32) *door {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_DYNAMODB": s.URL, "AWS_CA_BUNDLE": awstest.Bundle(t, s), "AWS_REGION": "us-east-1",
+		"AWS_ENDPOINT_URL_DYNAMODB": s.URL, "AWS_CA_BUNDLE": fakeaws.Bundle(t, s), "AWS_REGION": "us-east-1",
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "LEADS_TABLE": dynamotest.TableName, "DYNAMODB_ENDPOINT": "",
 	} {
 		t.Setenv(name, value)

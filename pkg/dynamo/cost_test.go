@@ -10,8 +10,8 @@ import (
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 var acme = lead.Tenant{Account: "acme", Mode: lead.Test}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 var loading = lead.Tenant{Account: "acme", Mode: lead.Live}

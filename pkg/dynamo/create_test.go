@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // TestKeyIsKeptForItsTime sends the same create again and again: until its key's

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // lag makes the index late: it shows what it showed when the lag began, for a

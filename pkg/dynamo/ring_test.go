@@ -9,8 +9,8 @@ import (
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // fullRing is how many keys a ring holds.

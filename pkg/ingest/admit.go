@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/rows"
+	"overplane.dev/leads/pkg/leadfile"
 )
 
 // record is one lead to be made.
@@ -18,7 +18,7 @@ type record struct {
 }
 
 // errTooLarge is the error of a body that is larger than HTTP takes it.
-var errTooLarge = &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger than %d bytes. Send a smaller one.", rows.MaxRow)}
+var errTooLarge = &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger than %d bytes. Send a smaller one.", leadfile.MaxRow)}
 
 // admit makes leads of records and says of each what became of it: it is there,
 // or it is refused for good ([refused]), or it failed and may be tried again.
@@ -69,7 +69,7 @@ func (r *record) values() (values lead.Values, err error) {
 	if r.err != nil {
 		return values, r.err
 	}
-	if len(r.body) > rows.MaxRow {
+	if len(r.body) > leadfile.MaxRow {
 		return values, errTooLarge
 	}
 	changes, err := lead.ParseChanges(r.body)

@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"overplane.dev/leads/pkg/awsenv/awstest"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/test/dynamotest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
 // open opens an ingester as the function does, over services of the test's own.
-func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *awstest.Cloud) {
+func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *fakeaws.Cloud) {
 	t.Helper()
-	cloud := awstest.Start(t)
+	cloud := fakeaws.Start(t)
 	for name, value := range map[string]string{
 		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": cloud.URL + "/in", "LEADS_DEAD_LETTERS_URL": cloud.URL + "/dead.fifo",
 	} {
@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 	in, cloud := open(t, table)
 	w := &world{Ingester: in, table: table}
 	text := "lead_name\nAda\nBob,\n" + strings.Repeat("n\n", 98_000)
-	cloud.Put(awstest.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
+	cloud.Put(fakeaws.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 	event := records(s3Record("b", "in/M%C3%A4rz+1.csv", "e1"))
 
 	t.Run("reads a file and sends its rows and dead letters", func(t *testing.T) {

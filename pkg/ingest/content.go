@@ -5,8 +5,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"overplane.dev/leads/pkg/leadfile"
 	"overplane.dev/leads/pkg/plainjson"
-	"overplane.dev/leads/pkg/rows"
 )
 
 // What the function puts into its own queue: some rows of a file, or a file to
@@ -29,7 +29,7 @@ type row struct {
 
 type fileContent struct {
 	file File
-	from rows.Position
+	from leadfile.Position
 }
 
 // openContent returns the records of a message. Where it is a file to be read on
@@ -162,7 +162,7 @@ func readFileContent(d *jsontext.Decoder) (c fileContent, err error) {
 	return c, err
 }
 
-func readPosition(d *jsontext.Decoder) (p rows.Position, err error) {
+func readPosition(d *jsontext.Decoder) (p leadfile.Position, err error) {
 	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
 		switch name {
 		case "offset":

@@ -23,9 +23,9 @@ import (
 	"pgregory.net/rapid"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // world is an ingester over a real engine, with the queues and the files around

@@ -19,10 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"overplane.dev/leads/pkg/awsenv/awstest"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/dynamo/dynamotest"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/test/dynamotest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
 var rowsFlag = flag.Int("rows", 3000, "make leads of a file of `N` rows in TestLargeFile")
@@ -65,10 +65,10 @@ func (g generated) ReadAt(p []byte, offset int64) (n int, err error) {
 
 // openLarge returns an ingester over the services and the file, and the event
 // of its upload.
-func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *awstest.Cloud, string) {
+func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *fakeaws.Cloud, string) {
 	t.Helper()
 	in, cloud := open(t, table)
-	cloud.Put(awstest.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
+	cloud.Put(fakeaws.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
 	return in, cloud, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
 }
 
@@ -90,7 +90,7 @@ func TestLargeFileIsNotHeld(t *testing.T) {
 	in, cloud, event := openLarge(t, table, g)
 	var on []string // the messages that say where to read on
 	rows, most := 0, uint64(0)
-	cloud.Deliver = func(m awstest.Message) {
+	cloud.Deliver = func(m fakeaws.Message) {
 		if m.Attributes["leads_content"] == "file" {
 			on = append(on, m.Body)
 		}
@@ -148,7 +148,7 @@ func openSpool(t *testing.T) *spool {
 	return s
 }
 
-func (s *spool) send(m awstest.Message) {
+func (s *spool) send(m fakeaws.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text, _ := json.Marshal(m)
@@ -168,7 +168,7 @@ func (s *spool) take() (batch []string) {
 	s.busy++
 	for len(batch) < 10 && s.taken < s.sent {
 		line, _ := s.read.ReadBytes('\n')
-		var m awstest.Message
+		var m fakeaws.Message
 		json.Unmarshal(line, &m)
 		s.taken++
 		batch = append(batch, again(fmt.Sprint("q", s.taken), ingest.Message{Body: m.Body, Attributes: m.Attributes}))
@@ -251,7 +251,7 @@ func TestLargeFile(t *testing.T) {
 	begun := time.Now()
 	// The upload's own function breaks off when some rows are in the queue.
 	left := 2
-	cloud.Fault = func(awstest.Call) bool { left--; return left == 0 }
+	cloud.Fault = func(fakeaws.Call) bool { left--; return left == 0 }
 	deliver(event)
 	if crashes != 1 {
 		t.Errorf("the upload's function broke off %d times", crashes)

@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/leadfile"
 	"overplane.dev/leads/pkg/plainjson"
-	"overplane.dev/leads/pkg/rows"
 )
 
 // Files opens files in S3.
@@ -140,7 +140,7 @@ func (all files) handle(d *delivery) ([]byte, error) {
 		if strings.HasSuffix(f.Key, "/") { // a folder, as the console makes one
 			continue
 		}
-		if err := d.walk(f, rows.Position{}); err != nil {
+		if err := d.walk(f, leadfile.Position{}); err != nil {
 			return nil, &lead.BusyError{RetryAfter: time.Second, Err: err}
 		}
 	}
@@ -163,14 +163,14 @@ const (
 
 // walk puts the rows of a file, from a position on, into the queue. The file is
 // never held: one row is, and the messages not yet sent.
-func (d *delivery) walk(f File, from rows.Position) error {
+func (d *delivery) walk(f File, from leadfile.Position) error {
 	refuse := func(why error) error {
 		d.refused++
 		r := f.record(0)
 		r.body = f.append(nil)
 		return d.bury([]letter{{r, why}})
 	}
-	format, err := rows.FormatOf(f.Key)
+	format, err := leadfile.FormatOf(f.Key)
 	if err != nil {
 		return refuse(&lead.SyntaxError{Message: "The file cannot be read: " + err.Error() + "."})
 	}
@@ -181,8 +181,8 @@ func (d *delivery) walk(f File, from rows.Position) error {
 		return err
 	}
 	defer stream.Close()
-	reader, err := rows.NewReader(stream, format, from)
-	if header := (*rows.HeaderError)(nil); errors.As(err, &header) {
+	reader, err := leadfile.NewReader(stream, format, from)
+	if header := (*leadfile.HeaderError)(nil); errors.As(err, &header) {
 		return refuse(&lead.SyntaxError{Message: header.Message})
 	} else if err != nil {
 		return err
@@ -218,7 +218,7 @@ type parcel struct {
 	packed  int // messages so far, dead letters too
 }
 
-func (p *parcel) add(r rows.Row) error {
+func (p *parcel) add(r leadfile.Row) error {
 	if r.Err != nil {
 		p.refused++
 		rejected := p.file.record(r.Line)

@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streams "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
-	"overplane.dev/leads/pkg/changes"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/localdb"
+	"overplane.dev/leads/pkg/publish"
 )
 
 // here is the code of the functions in this process. What AWS would do between
@@ -28,7 +28,7 @@ import (
 type here struct {
 	table     *dynamo.Table
 	ingester  *ingest.Ingester
-	publisher *changes.Publisher
+	publisher *publish.Publisher
 	streams   *dynamodbstreams.Client
 	stream    string // its ARN
 	file      string // the one file in S3
@@ -46,9 +46,9 @@ func (q *queue) Send(_ context.Context, messages []ingest.Message) error {
 	return nil
 }
 
-type memoryBus struct{ events []changes.Event }
+type memoryBus struct{ events []publish.Event }
 
-func (b *memoryBus) Put(_ context.Context, events []changes.Event) ([]bool, error) {
+func (b *memoryBus) Put(_ context.Context, events []publish.Event) ([]bool, error) {
 	b.events = append(b.events, events...)
 	return make([]bool, len(events)), nil
 }
@@ -59,7 +59,7 @@ func (h *here) Open(_ context.Context, _ ingest.File, offset int64) (io.ReadClos
 }
 
 func openHere(ctx context.Context) (stage, func(), error) {
-	db, err := engine.Start(ctx, engine.Options{Data: engine.Memory})
+	db, err := localdb.Start(ctx, localdb.Options{Data: localdb.Memory})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,7 +86,7 @@ func openHere(ctx context.Context) (stage, func(), error) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	h.ingester = &ingest.Ingester{Tenant: tenant, Leads: table, Queue: &h.queue, DeadLetters: &h.dead, Files: h, Log: log}
-	h.publisher = &changes.Publisher{Bus: &h.bus, Log: log}
+	h.publisher = &publish.Publisher{Bus: &h.bus, Log: log}
 	return h, stop, nil
 }
 

@@ -20,8 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"overplane.dev/leads/pkg/changes"
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/publish"
 )
 
 // stack is a deployed one.
@@ -76,7 +76,7 @@ func (s *stack) listen(ctx context.Context) (stop func(), err error) {
 	}
 	busName := aws.String(s.outputs["BusName"])
 	rule, err := s.events.PutRule(ctx, &eventbridge.PutRuleInput{
-		Name: &name, EventBusName: busName, EventPattern: aws.String(`{"source":["` + changes.Source + `"]}`),
+		Name: &name, EventBusName: busName, EventPattern: aws.String(`{"source":["` + publish.Source + `"]}`),
 	})
 	if err != nil {
 		return nil, err

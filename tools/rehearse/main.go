@@ -39,8 +39,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/test/contract"
 	"overplane.dev/leads/tools/internal/python"
 	"overplane.dev/leads/tools/internal/rehearsal"
 )
@@ -212,7 +212,7 @@ func (r *rehearsed) playScripts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "-C", "pkg/contract", "test", "-count=1", "-run", "TestScripts$")
+	cmd := exec.CommandContext(ctx, "go", "-C", "test/contract", "test", "-count=1", "-run", "TestScripts$")
 	cmd.Env = append(environment(), "LEADS_URL="+r.url, "LEADS_UNTRUTHS=ministack")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)

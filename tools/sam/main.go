@@ -8,7 +8,7 @@
 // Without a command it serves until Ctrl-C. With one it keeps nothing, runs
 // the command while the API answers, and ends with it. The command finds the
 // address and the API keys of the contract's scripts in its environment (see
-// TestScripts in pkg/contract).
+// TestScripts in test/contract).
 package main
 
 import (
@@ -27,9 +27,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"overplane.dev/leads/pkg/contract"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
+	"overplane.dev/leads/pkg/localdb"
+	"overplane.dev/leads/test/contract"
 )
 
 // tableName is that of "leads serve".
@@ -70,9 +70,9 @@ func serve(ctx context.Context, addr, data string, command []string) error {
 	endpoint := os.Getenv("DYNAMODB_ENDPOINT")
 	if endpoint == "" {
 		if len(command) > 0 {
-			data = engine.Memory
+			data = localdb.Memory
 		}
-		db, err := engine.Start(ctx, engine.Options{Data: data, Host: docker.host, Log: os.Stderr})
+		db, err := localdb.Start(ctx, localdb.Options{Data: data, Host: docker.host, Log: os.Stderr})
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"overplane.dev/leads/pkg/awsenv/awstest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
 // serveServices serves what stands for SQS, S3 and EventBridge to the functions
@@ -16,9 +16,9 @@ func serveServices(host string) (endpoint string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cloud := awstest.New()
+	cloud := fakeaws.New()
 	const text = "lead_name,annual_revenue\n\"Lovelace, Ada\",1200.50\nBob,\n"
-	cloud.Put(awstest.Object{
+	cloud.Put(fakeaws.Object{
 		Bucket: "leads-imports", Key: "in/March 2026.csv", Version: "096fKKXTRTtl3on89fVO.nfljtsv6qko", ETag: "0123456789abcdef0123456789abcdef",
 		Content: strings.NewReader(text), Size: int64(len(text)),
 	})

@@ -15,7 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"overplane.dev/leads/pkg/runtimeapi"
+	"overplane.dev/leads/test/lambdaruntime"
 )
 
 const (
@@ -222,7 +222,7 @@ func (s *subject) start(ctx context.Context, w *world, limit *limit, n int) erro
 		return err
 	}
 	var said bytes.Buffer
-	f, err := runtimeapi.Start(runtimeapi.Options{Command: []string{program}, Env: s.env, Log: &said})
+	f, err := lambdaruntime.Start(lambdaruntime.Options{Command: []string{program}, Env: s.env, Log: &said})
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,8 @@ import (
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // tableName is that of the table on the engine.
@@ -43,7 +43,7 @@ type world struct {
 	tenant lead.Tenant
 	key    string
 
-	engine *engine.Engine
+	engine *localdb.Engine
 	doors  []net.Listener
 }
 
@@ -51,7 +51,7 @@ type world struct {
 const rootsFile = "pkg/awsenv/amazon-roots.pem"
 
 func openWorld(ctx context.Context, dir string) (*world, error) {
-	e, err := engine.Start(ctx, engine.Options{Data: engine.Memory, Log: os.Stderr})
+	e, err := localdb.Start(ctx, localdb.Options{Data: localdb.Memory, Log: os.Stderr})
 	if err != nil {
 		return nil, err
 	}

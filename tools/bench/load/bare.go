@@ -20,8 +20,8 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // bare asks the database what the API asks of it, through the SDK and nothing
@@ -44,7 +44,7 @@ type answer struct {
 // they will take under the load, and takes down what the store asks. The engine at
 // the endpoint gets what the other had before the first request.
 func plan(ctx context.Context, endpoint string, l load) (*bare, *requests, error) {
-	db, err := engine.Start(ctx, engine.Options{Data: engine.Memory, Log: os.Stderr})
+	db, err := localdb.Start(ctx, localdb.Options{Data: localdb.Memory, Log: os.Stderr})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -28,7 +28,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/engine"
+	"overplane.dev/leads/pkg/localdb"
 )
 
 // warming is how long each side is under load before it counts.
@@ -97,7 +97,7 @@ func (l load) run(ctx context.Context) error {
 
 	var sides []*side
 	for _, begin := range []func(context.Context, load, string, string) (*side, error){leadsServe, smallestServer, databaseAlone} {
-		db, err := engine.Start(ctx, engine.Options{Data: engine.Memory, Log: os.Stderr})
+		db, err := localdb.Start(ctx, localdb.Options{Data: localdb.Memory, Log: os.Stderr})
 		if err != nil {
 			return err
 		}

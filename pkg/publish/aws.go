@@ -1,0 +1,54 @@
+package publish
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+
+	"overplane.dev/leads/pkg/awsenv"
+)
+
+// Open returns the publisher that the environment of a Lambda function names:
+// LEADS_BUS is the name of the bus; see awsenv for the rest. It sends nothing.
+func Open(log *slog.Logger) *Publisher {
+	client := eventbridge.New(eventbridge.Options{
+		Region:       awsenv.Region(),
+		Credentials:  awsenv.Credentials(),
+		BaseEndpoint: awsenv.Endpoint("EVENTBRIDGE"),
+		HTTPClient:   awsenv.HTTPClient(),
+		Retryer:      awsenv.Retryer(),
+	})
+	return &Publisher{Bus: &bus{client, os.Getenv("LEADS_BUS")}, Log: log}
+}
+
+type bus struct {
+	client *eventbridge.Client
+	name   string
+}
+
+// Put implements [Bus].
+func (b *bus) Put(ctx context.Context, events []Event) ([]bool, error) {
+	var entries []types.PutEventsRequestEntry
+	for _, e := range events {
+		entries = append(entries, types.PutEventsRequestEntry{
+			EventBusName: &b.name,
+			Source:       aws.String(Source),
+			DetailType:   &e.Type,
+			Time:         &e.Time,
+			Detail:       aws.String(string(e.Detail)),
+		})
+	}
+	out, err := b.client.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: entries})
+	if err != nil {
+		return nil, err
+	}
+	refused := make([]bool, len(events))
+	for i := range refused {
+		refused[i] = i >= len(out.Entries) || out.Entries[i].EventId == nil
+	}
+	return refused, nil
+}

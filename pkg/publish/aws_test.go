@@ -1,0 +1,56 @@
+package publish_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"testing"
+
+	"overplane.dev/leads/pkg/publish"
+	"overplane.dev/leads/test/fakeaws"
+)
+
+func TestOpen(t *testing.T) {
+	cloud := fakeaws.Start(t)
+	t.Setenv("LEADS_BUS", "leads-test")
+	p := publish.Open(slog.New(slog.DiscardHandler))
+	event, err := os.ReadFile("../../events/stream.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	invoke := func(t *testing.T) (failures int) {
+		t.Helper()
+		answer, err := p.Invoke(t.Context(), event)
+		var parsed struct{ BatchItemFailures []any }
+		if err != nil || json.Unmarshal(answer, &parsed) != nil {
+			t.Fatalf("answer %s, error %v", answer, err)
+		}
+		return len(parsed.BatchItemFailures)
+	}
+
+	t.Run("puts events on the bus", func(t *testing.T) {
+		if n := invoke(t); n != 0 || len(cloud.Events) != 3 {
+			t.Fatalf("%d failures, %d events, want 0 and 3", n, len(cloud.Events))
+		}
+		var e struct{ EventBusName, Source, DetailType, Detail string }
+		if err := json.Unmarshal(cloud.Events[0], &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.EventBusName != "leads-test" || e.Source != publish.Source || e.DetailType != "lead.created" || !json.Valid([]byte(e.Detail)) {
+			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("notices that the bus refused them", func(t *testing.T) {
+		cloud.Events, cloud.Refuse = nil, true
+		defer func() { cloud.Refuse = false }()
+		if n := invoke(t); n != 1 || len(cloud.Events) != 0 {
+			t.Errorf("%d failures, %d events, want the first of the records", n, len(cloud.Events))
+		}
+	})
+	t.Run("notices that it may not put any", func(t *testing.T) {
+		cloud.Fault = func(fakeaws.Call) bool { return true }
+		if n := invoke(t); n != 1 {
+			t.Errorf("%d failures, want the first of the records", n)
+		}
+	})
+}

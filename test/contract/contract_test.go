@@ -1,0 +1,80 @@
+package contract_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/test/contract"
+	"overplane.dev/leads/test/localdbtest"
+)
+
+// TestScripts plays every script against the address in LEADS_URL or, where
+// there is none, against the handlers in memory over a database engine of its
+// own. `make smoke` gives the address.
+//
+//	LEADS_URL        the address, without a slash at its end
+//	LEADS_KEY        the key main
+//	LEADS_KEY_NAME   a further key, such as LEADS_KEY_READ_ONLY
+//	LEADS_UNTRUTHS   what the address stands in for AWS with, such as sam-local
+//
+// Scripts whose keys are missing are named as not run.
+func TestScripts(t *testing.T) {
+	if url := os.Getenv("LEADS_URL"); url != "" {
+		contract.Run(t, address(t, url))
+		return
+	}
+	contract.Run(t, inMemory(t))
+}
+
+func address(t *testing.T, url string) contract.Target {
+	target := contract.Target{URL: url, Keys: make(map[string]string)}
+	for _, name := range contract.KeyNames {
+		target.Keys[name] = os.Getenv(contract.KeyVariable(name))
+	}
+	if target.Keys[contract.Main] == "" {
+		t.Fatal("set LEADS_KEY to an API key of the account that the scripts may make leads in")
+	}
+	if name := os.Getenv("LEADS_UNTRUTHS"); name != "" {
+		untruths, ok := contract.Untruths[name]
+		if !ok {
+			t.Fatalf("LEADS_UNTRUTHS is %q, but nothing of that name is known", name)
+		}
+		target.Untruths = untruths
+	}
+	return target
+}
+
+func inMemory(t *testing.T) contract.Target {
+	leads, keys := newAPI(t)
+	return contract.Target{URL: "http://leads.test", Transport: contract.Handler(leads.Handler(api.Routes()...)), Keys: keys}
+}
+
+// newAPI returns an API over a database engine of its own, and every key.
+func newAPI(t *testing.T) (*api.API, map[string]string) {
+	t.Helper()
+	client := dynamodb.New(dynamodb.Options{
+		Region:       "local",
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+		BaseEndpoint: aws.String(localdbtest.Start(t)),
+	}, dynamo.Configure)
+	table := dynamo.New(client, "leads")
+	if err := table.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := contract.MintKeys(t.Context(), table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range contract.KeyNames {
+		if keys[name] == "" {
+			t.Fatalf("there is no key named %s: its scripts would be left out", name)
+		}
+	}
+	return api.New(api.Config{Leads: table, Keys: table}), keys
+}

@@ -1,0 +1,186 @@
+package contract_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/lambdahttp"
+	"overplane.dev/leads/test/contract"
+)
+
+// TestScriptsThroughGateway plays every script against the functions as they
+// are deployed, one for each route and one for the rest, with the events that
+// API Gateway makes of requests.
+func TestScriptsThroughGateway(t *testing.T) {
+	leads, keys := newAPI(t)
+	for name, makeEvent := range map[string]func(call) any{
+		"payload format 2.0": format2,
+		"payload format 1.0": format1,
+		"REST API":           formatREST,
+	} {
+		t.Run(name, func(t *testing.T) {
+			contract.Run(t, contract.Target{URL: "http://leads.test", Transport: newGateway(leads, makeEvent), Keys: keys})
+		})
+	}
+}
+
+// A function is a Lambda function.
+type function interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+// lambdas is an API Gateway in front of functions.
+type lambdas struct {
+	routes    []route
+	unmatched function
+	event     func(call) any
+}
+
+type route struct {
+	method string
+	path   *regexp.Regexp
+	function
+}
+
+func newGateway(leads *api.API, event func(call) any) *lambdas {
+	g := &lambdas{unmatched: lambdahttp.New(leads.Handler()), event: event}
+	for _, r := range api.Routes() {
+		path := regexp.MustCompile("^" + strings.ReplaceAll(r.Path, "{id}", "[^/]+") + "$")
+		f := lambdahttp.New(leads.Handler(r))
+		g.routes = append(g.routes, route{r.Method, path, f})
+		if r.Method == http.MethodGet {
+			g.routes = append(g.routes, route{http.MethodHead, path, f})
+		}
+	}
+	return g
+}
+
+// serving returns the function that the request goes to.
+func (g *lambdas) serving(r *http.Request) function {
+	for _, route := range g.routes {
+		if route.method == r.Method && route.path.MatchString(r.URL.EscapedPath()) {
+			return route
+		}
+	}
+	return g.unmatched
+}
+
+// A call is a request on its way into an event.
+type call struct {
+	*http.Request
+	text   string // the body
+	base64 bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (g *lambdas) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := call{Request: r}
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		c.text = string(body)
+		if c.base64 = !utf8.Valid(body); c.base64 {
+			c.text = base64.StdEncoding.EncodeToString(body)
+		}
+	}
+	payload, err := json.Marshal(g.event(c))
+	if err != nil {
+		return nil, err
+	}
+	result, err := g.serving(r).Invoke(r.Context(), payload)
+	if err != nil {
+		return nil, err
+	}
+	return response(result)
+}
+
+// object is one of JSON.
+type object = map[string]any
+
+func format2(c call) any {
+	headers := make(map[string]string)
+	for name, values := range c.Header {
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	return object{
+		"version": "2.0", "rawPath": c.URL.Path, "rawQueryString": c.URL.RawQuery, "headers": headers,
+		"requestContext": object{"stage": "$default", "http": object{"method": c.Method, "path": c.URL.Path}},
+		"body":           c.text, "isBase64Encoded": c.base64,
+	}
+}
+
+func format1(c call) any {
+	e := formatREST(c).(object)
+	e["version"], e["path"] = "1.0", c.URL.Path
+	e["requestContext"] = object{"stage": "$default"}
+	return e
+}
+
+func formatREST(c call) any {
+	query := make(url.Values)
+	for pair := range strings.SplitSeq(c.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(pair, "="); pair != "" {
+			query.Add(unescape(name), unescape(value))
+		}
+	}
+	headers := make(map[string]string)
+	for name, values := range c.Header {
+		headers[name] = values[len(values)-1]
+	}
+	return object{
+		"httpMethod": c.Method, "path": c.URL.EscapedPath(), "headers": headers, "multiValueHeaders": c.Header,
+		"multiValueQueryStringParameters": query, "requestContext": object{"stage": "prod"},
+		"body": c.text, "isBase64Encoded": c.base64,
+	}
+}
+
+func unescape(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	return s
+}
+
+// response makes of a function's result what API Gateway sends.
+func response(result []byte) (*http.Response, error) {
+	var a struct {
+		StatusCode        int
+		Headers           map[string]string
+		MultiValueHeaders map[string][]string
+		Body              string
+		IsBase64Encoded   bool
+	}
+	if err := json.Unmarshal(result, &a); err != nil {
+		return nil, err
+	}
+	body := []byte(a.Body)
+	if a.IsBase64Encoded {
+		decoded, err := base64.StdEncoding.DecodeString(a.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = decoded
+	}
+	header := make(http.Header)
+	for name, value := range a.Headers {
+		header.Set(name, value)
+	}
+	for name, values := range a.MultiValueHeaders {
+		for _, value := range values {
+			header.Add(name, value)
+		}
+	}
+	return &http.Response{StatusCode: a.StatusCode, Header: header, Body: io.NopCloser(bytes.NewReader(body))}, nil
+}

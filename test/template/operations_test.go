@@ -1,0 +1,35 @@
+package template_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestOperationsKnowEveryAlarm: whoever is woken by an alarm finds its name in
+// docs/operations.md.
+func TestOperationsKnowEveryAlarm(t *testing.T) {
+	var template struct {
+		Resources map[string]struct {
+			Type string `yaml:"Type"`
+		} `yaml:"Resources"`
+	}
+	read(t, "template.yaml", &template)
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms := 0
+	for name, resource := range template.Resources {
+		if resource.Type != "AWS::CloudWatch::Alarm" {
+			continue
+		}
+		alarms++
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/operations.md does not say what to do about %s", name)
+		}
+	}
+	if alarms == 0 {
+		t.Error("template.yaml has no alarm")
+	}
+}

@@ -1,0 +1,181 @@
+package template_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/publish"
+	"overplane.dev/leads/test/fakeaws"
+	"overplane.dev/leads/test/localdbtest"
+)
+
+// TestPrivilegesOfEventsAreThoseUsed sends every kind of event through the code
+// of the functions that take events, and compares what each did to the database,
+// to queues, to files and to the bus, together with what Lambda does in its
+// name, with what its statements in template.yaml allow: no more and no less.
+func TestPrivilegesOfEventsAreThoseUsed(t *testing.T) {
+	all, allowed := readTemplate(t), allowances(t)
+	for function, use := range map[string]func(*testing.T, *fakeaws.Cloud) []privilege{
+		"ingest-leads":    useIngest,
+		"publish-changes": usePublish,
+	} {
+		t.Run(function, func(t *testing.T) {
+			cloud := fakeaws.Start(t)
+			for name, value := range environmentOf(all, function) {
+				if name == "LEADS_QUEUE_URL" || name == "LEADS_DEAD_LETTERS_URL" {
+					value = cloud.URL + "/" + value
+				}
+				t.Setenv(name, value)
+			}
+			used := use(t, cloud)
+			for _, c := range cloud.Used() {
+				used = append(used, privilege{c.Action, strings.TrimSuffix(c.Resource, ".fifo")})
+			}
+			same(t, "what template.yaml allows", allowed[function], append(used, usedByLambda(all, function)...))
+		})
+	}
+}
+
+// environmentOf returns the variables of a function, with the names of the
+// resources that they refer to.
+func environmentOf(all template, function string) map[string]string {
+	variables := map[string]string{}
+	for name, r := range all.Resources {
+		if kebab(name) != function {
+			continue
+		}
+		for variable, value := range r.Properties.Environment.Variables {
+			variables[variable] = named(&value)
+		}
+	}
+	return variables
+}
+
+// useIngest takes in records that are new, repeated, contradictory and refused,
+// files that are read in parts and files that are gone.
+func useIngest(t *testing.T, cloud *fakeaws.Cloud) []privilege {
+	t.Setenv("LEADS_ACCOUNT", "acme")
+	t.Setenv("LEADS_MODE", "live")
+	t.Setenv("LEADS_DEAD_LETTERS_URL", os.Getenv("LEADS_DEAD_LETTERS_URL")+".fifo")
+	endpoint := localdbtest.Start(t)
+	if err := openTable(endpoint, nil).CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f := &observed{}
+	in, err := ingest.Open(openTable(endpoint, f), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "lead_name,city\nAda,\nBob\n" + strings.Repeat("Cy,Paris\n", 100_000)
+	cloud.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "a.csv", Version: "v1", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
+
+	const (
+		message = `{"Records":[{"messageId":"m1","body":%q,"attributes":{},"messageAttributes":{},"eventSource":"aws:sqs","eventSourceARN":"a"}]}`
+		notice  = `{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"n1","TopicArn":"a","Message":%q,"MessageAttributes":{}}}]}`
+		ours    = `{"Records":[{"messageId":%q,"body":%q,"attributes":{},"messageAttributes":{"leads_content":{"stringValue":%q}},"eventSource":"aws:sqs","eventSourceARN":"a"}]}`
+		object  = `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"ImportBucket"},"object":{"key":%q,"versionId":%q,"eTag":"e1"}}}]}`
+	)
+	invoke := func(format string, args ...any) {
+		t.Helper()
+		if answer, err := in.Invoke(t.Context(), fmt.Appendf(nil, format, args...)); err != nil || strings.Contains(string(answer), "itemIdentifier") {
+			t.Fatalf("answer %s, error %v", answer, err)
+		}
+	}
+	for _, body := range []string{`{"lead_name":"a"}`, `{"lead_name":"a"}`, `{"lead_name":"b"}`, `{"leed_name":"a"}`} {
+		invoke(message, body)
+		invoke(notice, body)
+		invoke(`{"id":"e1","detail-type":"lead.create","detail":%s}`, body)
+		invoke(`{"leads":[%s,{"lead_name":"c"}],"idempotency_key":"k"}`, body)
+	}
+	invoke(object, "a.csv", "v1")
+	invoke(object, "a.csv", "v0")
+	invoke(object, "gone.csv", "v1")
+	invoke(object, "a.xlsx", "v1")
+	sent := cloud.Messages
+	for i, m := range []fakeaws.Message{sent[len(sent)-4], sent[len(sent)-5]} { // the file from there on, and rows
+		invoke(ours, fmt.Sprint("q", i), m.Body, m.Attributes["leads_content"])
+	}
+	return f.used
+}
+
+// usePublish publishes changes.
+func usePublish(t *testing.T, cloud *fakeaws.Cloud) []privilege {
+	event, err := os.ReadFile("events/stream.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publish.Open(slog.New(slog.DiscardHandler)).Invoke(t.Context(), event); err != nil || len(cloud.Events) == 0 {
+		t.Fatalf("%d events, error %v", len(cloud.Events), err)
+	}
+	return nil
+}
+
+// usedByLambda returns what Lambda does with the role of a function: it reads
+// the queue or the stream that is mapped to it, see
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html and
+// https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html,
+// and sends what was given up to its destination.
+func usedByLambda(all template, function string) (used []privilege) {
+	use := func(resource string, actions ...string) {
+		for _, action := range actions {
+			used = append(used, privilege{action, resource})
+		}
+	}
+	for name, r := range all.Resources {
+		p := r.Properties
+		isFunction := kebab(name) == function
+		isMapping := r.Type == "AWS::Lambda::EventSourceMapping" && kebab(strings.TrimSuffix(named(&p.FunctionName), ".Alias")) == function
+		for _, d := range []destination{p.DestinationConfig, p.EventInvokeConfig.DestinationConfig} {
+			if queue := named(&d.OnFailure.Queue); queue != "" && (isFunction || isMapping) {
+				use(queue, "sqs:SendMessage")
+			}
+		}
+		switch source := named(&p.EventSource); {
+		case !isMapping:
+		case strings.HasSuffix(source, ".StreamArn"):
+			use(source, "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams")
+		default:
+			use(source, "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+		}
+	}
+	return used
+}
+
+// TestPrivilegesOfServicesAreThoseUsed holds the policies of queues to the
+// services that put aside there what they gave up: each is allowed, in the name
+// of the very topic or rule and of this account, and nobody else is. Queues of
+// SQS and functions need no policy for it.
+func TestPrivilegesOfServicesAreThoseUsed(t *testing.T) {
+	type grant struct{ queue, service, source string }
+	var used, allowed []grant
+	for name, r := range readTemplate(t).Resources {
+		for event, e := range r.Properties.Events {
+			if queue := named(&e.Properties.RedrivePolicy.Queue); queue != "" {
+				used = append(used, grant{queue, "sns.amazonaws.com", named(&e.Properties.Topic)})
+			}
+			if queue := named(&e.Properties.DeadLetterConfig.Queue); queue != "" {
+				used = append(used, grant{queue, "events.amazonaws.com", name + event}) // as SAM names the rule
+			}
+		}
+		for _, s := range r.Properties.PolicyDocument.Statement {
+			arn, account := s.Condition["ArnEquals"]["aws:SourceArn"], s.Condition["StringEquals"]["aws:SourceAccount"]
+			if named(&account) != "AWS::AccountId" || named(&arn) == "" {
+				t.Errorf("%s lets in more than one source of this account", name)
+			}
+			for _, p := range s.privileges(t, name) {
+				if p.action != "sqs:SendMessage" || p.resource != named(&r.Properties.Queues[0]) {
+					t.Errorf("%s allows %s on %s", name, p.action, p.resource)
+				}
+				allowed = append(allowed, grant{p.resource, s.Principal["Service"], named(&arn)})
+			}
+		}
+	}
+	same(t, "template.yaml", allowed, used)
+	if len(used) == 0 {
+		t.Error("no service puts anything aside")
+	}
+}
