@@ -122,7 +122,7 @@ type importer struct {
 // importRow is a row on its way.
 type importRow struct {
 	leadfile.Row
-	lead.Creation
+	lead.CreateRequest
 }
 
 func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
@@ -187,10 +187,10 @@ func (i *importer) parse(row leadfile.Row) (r importRow, err error) {
 	sum := sha256.Sum256(row.JSON)
 	short := binary.BigEndian.Uint64(sum[:])
 	i.seen[short]++
-	r = importRow{Row: row, Creation: lead.Creation{Values: lead.Defaults(), Once: lead.Once{
+	r = importRow{Row: row, CreateRequest: lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{
 		Source: "import",
 		Key:    fmt.Sprintf("%s/%d/%s", base64.RawURLEncoding.EncodeToString(sum[:]), i.seen[short], i.name),
-		Keep:   importKeep,
+		TTL:   importKeep,
 	}}}
 	r.Values.Apply(changes)
 	return r, nil
@@ -198,9 +198,9 @@ func (i *importer) parse(row leadfile.Row) (r importRow, err error) {
 
 // create makes leads of some rows. It reports false where the database failed.
 func (i *importer) create(ctx context.Context, some []importRow) bool {
-	var wanted []lead.Creation
+	var wanted []lead.CreateRequest
 	for _, r := range some {
-		wanted = append(wanted, r.Creation)
+		wanted = append(wanted, r.CreateRequest)
 	}
 	outcomes := i.db.CreateMany(ctx, i.tenant, wanted)
 	i.mu.Lock()

@@ -47,7 +47,7 @@ func createKey(flags *flag.FlagSet) func(context.Context, []string) error {
 		if life > 0 {
 			expires = now.Add(life)
 		}
-		text, key := apikey.Mint(tenant, scopes, now, expires)
+		text, key := apikey.NewKey(tenant, scopes, now, expires)
 		if err := db.CreateKey(ctx, key); err != nil {
 			return db.explain(err)
 		}

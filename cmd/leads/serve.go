@@ -175,7 +175,7 @@ func keptKey(ctx context.Context, db database, file string) (string, error) {
 var developer = lead.Tenant{Account: "dev", Mode: lead.Test}
 
 func makeKey(ctx context.Context, db database) (string, error) {
-	text, key := apikey.Mint(developer, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	text, key := apikey.NewKey(developer, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	return text, db.explain(db.CreateKey(ctx, key))
 }
 

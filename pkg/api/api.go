@@ -115,7 +115,7 @@ func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
 		return errRouteUnknown
 	}
 	body, bodyErr := a.receive(x, r)
-	if errors.As(bodyErr, new(*lead.BusyError)) {
+	if errors.As(bodyErr, new(*lead.UnavailableError)) {
 		return bodyErr
 	}
 	if err := a.crowd.enter(); err != nil {

@@ -40,7 +40,7 @@ func newCrowd() crowd {
 	return crowd{make(chan struct{}, arriving), make(chan struct{}, inHouse), make(chan struct{}, atWork)}
 }
 
-// receive reads the body of a request that has one. A [*lead.BusyError] says
+// receive reads the body of a request that has one. A [*lead.UnavailableError] says
 // that there is no time for it; any other error is for those who want the body.
 func (a *API) receive(x *exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 {
@@ -59,7 +59,7 @@ func (a *API) receive(x *exchange, r *http.Request) ([]byte, error) {
 	case errors.As(err, &large):
 		return nil, errBodyTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &lead.BusyError{RetryAfter: time.Second, Err: errors.New("the body did not come in time")}
+		return nil, &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("the body did not come in time")}
 	case err != nil:
 		return nil, &lead.SyntaxError{Message: "The body broke off. Send it again, whole."}
 	}
@@ -99,4 +99,4 @@ func take(places chan struct{}) bool {
 	}
 }
 
-var errCrowded = &lead.BusyError{RetryAfter: time.Second, Err: errors.New("too many requests at once")}
+var errCrowded = &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("too many requests at once")}

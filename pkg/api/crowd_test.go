@@ -34,7 +34,7 @@ func TestCrowd(t *testing.T) {
 	for len(c.house) < inHouse {
 		runtime.Gosched() // until all of them wait
 	}
-	var busy *lead.BusyError
+	var busy *lead.UnavailableError
 	if err := c.enter(); !errors.As(err, &busy) || busy.Throttled || busy.RetryAfter <= 0 {
 		t.Errorf("a full house answers %v", err)
 	}

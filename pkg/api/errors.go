@@ -20,7 +20,7 @@ type problem struct {
 	kind       string // the member "type"
 	code       string
 	message    string // says what to do
-	violations lead.Invalid
+	violations lead.ValidationError
 	retryAfter time.Duration
 }
 
@@ -67,11 +67,11 @@ func scopeMissing(needed apikey.Scopes) error {
 // not expected here is ours, and tells the client nothing of itself.
 func problemOf(err error) *problem {
 	var p *problem
-	var invalid lead.Invalid
+	var invalid lead.ValidationError
 	var syntax *lead.SyntaxError
-	var busy *lead.BusyError
+	var busy *lead.UnavailableError
 	if !errors.As(err, &busy) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
-		busy = &lead.BusyError{RetryAfter: time.Second, Err: err}
+		busy = &lead.UnavailableError{RetryAfter: time.Second, Err: err}
 	}
 	switch {
 	case errors.As(err, &p):

@@ -19,7 +19,7 @@ import (
 // broken is a store that fails in one way, whatever it is asked.
 type broken struct{ fail func() error }
 
-func (b broken) Create(context.Context, lead.Tenant, lead.Values, lead.Once) (lead.Lead, bool, error) {
+func (b broken) Create(context.Context, lead.Tenant, lead.Values, lead.IdempotencyKey) (lead.Lead, bool, error) {
 	return lead.Lead{}, false, b.fail()
 }
 
@@ -56,8 +56,8 @@ func pathOf(route api.Route) string { return strings.Replace(route.Path, "{id}",
 // TestErrorsOfAStoreHaveTheirStatus lets a store fail in every documented way.
 func TestErrorsOfAStoreHaveTheirStatus(t *testing.T) {
 	w := newWorld(t)
-	throttled := &lead.BusyError{Throttled: true, RetryAfter: 300 * time.Millisecond, Err: errors.New(internals)}
-	busy := &lead.BusyError{RetryAfter: 1001 * time.Millisecond, Err: errors.New(internals)}
+	throttled := &lead.UnavailableError{Throttled: true, RetryAfter: 300 * time.Millisecond, Err: errors.New(internals)}
+	busy := &lead.UnavailableError{RetryAfter: 1001 * time.Millisecond, Err: errors.New(internals)}
 	for _, c := range []struct {
 		outcome string
 		route   api.Route
@@ -117,7 +117,7 @@ func TestNobodyGetsInWhenKeysCannotBeRead(t *testing.T) {
 		code   string
 		retry  string
 	}{
-		"a busy table":                 {&lead.BusyError{RetryAfter: time.Second, Err: errors.New(internals)}, 503, "unavailable", "1"},
+		"a busy table":                 {&lead.UnavailableError{RetryAfter: time.Second, Err: errors.New(internals)}, 503, "unavailable", "1"},
 		"the end of time":              {context.DeadlineExceeded, 503, "unavailable", "1"},
 		"an error that nobody foresaw": {errors.New(internals), 500, "internal", ""},
 	} {

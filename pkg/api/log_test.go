@@ -138,7 +138,7 @@ func TestFaultsAreLoggedAndNotAnswered(t *testing.T) {
 		{"a nil dereference too", func() error { var l *lead.Lead; return errors.New(string(l.ID)) }, 500, "log_test.go"},
 		{"an error that nobody foresaw is a 500", func() error { return errors.New(internals) }, 500, internals},
 		{"a busy store is a 503", func() error {
-			return &lead.BusyError{RetryAfter: 1500 * time.Millisecond, Err: errors.New(internals)}
+			return &lead.UnavailableError{RetryAfter: 1500 * time.Millisecond, Err: errors.New(internals)}
 		}, 503, internals},
 		{"the end of a caller's time is a 503", func() error { return context.DeadlineExceeded }, 503, "deadline"},
 	} {

@@ -19,7 +19,7 @@ const (
 
 // changes reads a body of one of these types, and refuses any query. What is
 // wrong with the headers is told with the rest.
-func (c *call) changes(headers lead.Invalid, types ...string) ([]lead.Change, error) {
+func (c *call) changes(headers lead.ValidationError, types ...string) ([]lead.Change, error) {
 	invalid := append(unknownParameters(c.query()), headers...)
 	if c.bodyErr != nil {
 		return nil, c.bodyErr
@@ -28,7 +28,7 @@ func (c *call) changes(headers lead.Invalid, types ...string) ([]lead.Change, er
 		return nil, errContentType
 	}
 	changes, err := lead.ParseChanges(c.body)
-	var more lead.Invalid
+	var more lead.ValidationError
 	if err != nil && !errors.As(err, &more) {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (c *call) leadID() (lead.ID, error) {
 func (c *call) window() (limit int, offset int64, err error) {
 	wanted := map[string]int64{"limit": defaultLimit, "offset": 0}
 	given := map[string]bool{}
-	var invalid lead.Invalid
+	var invalid lead.ValidationError
 	refuse := func(name, format string, args ...any) {
 		invalid = append(invalid, lead.Violation{Param: name, Code: lead.ParameterInvalid, Message: fmt.Sprintf(format, args...)})
 	}
@@ -117,7 +117,7 @@ func (c *call) query() (parameters []parameter) {
 	return parameters
 }
 
-func unknownParameters(query []parameter) (invalid lead.Invalid) {
+func unknownParameters(query []parameter) (invalid lead.ValidationError) {
 	for _, p := range query {
 		invalid = append(invalid, lead.Violation{
 			Param: p.name, Code: lead.ParameterUnknown,
@@ -142,14 +142,14 @@ func unescapeQuery(s string) string {
 }
 
 // once reads the header Idempotency-Key.
-func (c *call) once() (lead.Once, lead.Invalid) {
+func (c *call) once() (lead.IdempotencyKey, lead.ValidationError) {
 	const name = "Idempotency-Key"
 	keys := c.r.Header.Values(name)
 	if len(keys) == 0 {
-		return lead.Once{}, nil
+		return lead.IdempotencyKey{}, nil
 	}
 	if len(keys) > 1 || !lead.ValidIdempotencyKey(keys[0]) {
-		return lead.Once{}, lead.Invalid{{
+		return lead.IdempotencyKey{}, lead.ValidationError{{
 			Param: name, Code: lead.ParameterInvalid,
 			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", lead.MaxIdempotencyKey),
 		}}
@@ -158,5 +158,5 @@ func (c *call) once() (lead.Once, lead.Invalid) {
 	if _, ok := trusted(c.r.Context()); ok {
 		source = "direct"
 	}
-	return lead.Once{Source: source, Key: keys[0], Keep: keepKeys}, nil
+	return lead.IdempotencyKey{Source: source, Key: keys[0], TTL: keepKeys}, nil
 }

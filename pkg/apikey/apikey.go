@@ -13,7 +13,7 @@
 // key and no shell or URL needs to quote it. The checksum lets [Parse] refuse a
 // mistyped or invented key without asking a database.
 //
-// [Mint] makes a key. What is stored, a [Key], holds only the SHA-256 of the
+// [NewKey] makes a key. What is stored, a [Key], holds only the SHA-256 of the
 // text: with 190 random bits there is nothing to guess, so a slow hash would
 // only cost time. An [Authenticator] finds out who a given text belongs to.
 package apikey
@@ -48,10 +48,10 @@ type Key struct {
 	RevokedAt time.Time // zero: not revoked
 }
 
-// Mint makes a key for tenant. The text is what the client sends; it exists
+// NewKey makes a key for tenant. The text is what the client sends; it exists
 // nowhere else and cannot be had a second time. The Key is what to store.
 // A zero expires means never. Times are kept in UTC to the second.
-func Mint(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text string, key Key) {
+func NewKey(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text string, key Key) {
 	id := randomText(IDLength)
 	text = prefix(tenant.Mode) + id + randomText(secretLen)
 	text += checksum(text)

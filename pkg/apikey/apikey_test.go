@@ -18,7 +18,7 @@ var (
 func TestMint(t *testing.T) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
 		t.Run(string(mode)+" keys have the form of the contract", func(t *testing.T) {
-			text, key := Mint(lead.Tenant{Account: "acme", Mode: mode}, Read, noon, time.Time{})
+			text, key := NewKey(lead.Tenant{Account: "acme", Mode: mode}, Read, noon, time.Time{})
 			random, ok := strings.CutPrefix(text, "sk_"+string(mode)+"_")
 			if !ok || len(random) != 12+32+6 {
 				t.Fatalf("a key of %d characters starting with %q", len(text), text[:8])
@@ -39,7 +39,7 @@ func TestMint(t *testing.T) {
 	t.Run("keeps what it was told, in seconds of UTC", func(t *testing.T) {
 		elsewhere := time.FixedZone("", 3600)
 		now, expires := noon.Add(time.Millisecond).In(elsewhere), noon.Add(time.Hour).In(elsewhere)
-		_, key := Mint(acme, Read|Write, now, expires)
+		_, key := NewKey(acme, Read|Write, now, expires)
 		want := Key{
 			ID: key.ID, Hash: key.Hash, Tenant: acme, Scopes: Read | Write,
 			CreatedAt: noon, ExpiresAt: noon.Add(time.Hour),
@@ -50,7 +50,7 @@ func TestMint(t *testing.T) {
 	})
 
 	t.Run("never expires unless told so", func(t *testing.T) {
-		if _, key := Mint(acme, Read, noon, time.Time{}); !key.ExpiresAt.IsZero() {
+		if _, key := NewKey(acme, Read, noon, time.Time{}); !key.ExpiresAt.IsZero() {
 			t.Errorf("expires at %v", key.ExpiresAt)
 		}
 	})
@@ -112,7 +112,7 @@ func slowChecksum(text string) string {
 }
 
 func TestParse(t *testing.T) {
-	text, key := Mint(acme, Read, noon, time.Time{})
+	text, key := NewKey(acme, Read, noon, time.Time{})
 	body := text[:len(text)-6]
 
 	t.Run("reads id and mode", func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestParse(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
-		text, _ := Mint(lead.Tenant{Account: "acme", Mode: mode}, Read, noon, time.Time{})
+		text, _ := NewKey(lead.Tenant{Account: "acme", Mode: mode}, Read, noon, time.Time{})
 		f.Add(text)
 		f.Add(text[:len(text)-6])
 		f.Add(text + text)

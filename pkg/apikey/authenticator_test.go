@@ -59,7 +59,7 @@ func (s *table) put(key Key) {
 // setup returns a Store with one key, an Authenticator of it and the key's text.
 func setup(t *testing.T) (*table, *Authenticator, string, Key) {
 	t.Helper()
-	text, key := Mint(acme, Read|Write, time.Now(), time.Time{})
+	text, key := NewKey(acme, Read|Write, time.Now(), time.Time{})
 	store := &table{keys: map[string]Key{key.ID: key}}
 	return store, NewAuthenticator(store, time.Now), text, key
 }
@@ -89,13 +89,13 @@ func TestAuthenticate(t *testing.T) {
 
 	in(t, "an unknown key is refused", func(t *testing.T) {
 		_, auth, _, _ := setup(t)
-		text, _ := Mint(acme, Read, time.Now(), time.Time{})
+		text, _ := NewKey(acme, Read, time.Now(), time.Time{})
 		refused(t, auth, text)
 	})
 
 	in(t, "another secret with a known id is refused", func(t *testing.T) {
 		_, auth, text, key := setup(t)
-		other, _ := Mint(acme, Read, time.Now(), time.Time{})
+		other, _ := NewKey(acme, Read, time.Now(), time.Time{})
 		body := "sk_test_" + key.ID + other[20:52]
 		refused(t, auth, body+checksum(body))
 		if _, err := auth.Authenticate(t.Context(), text); err != nil {
@@ -112,7 +112,7 @@ func TestAuthenticate(t *testing.T) {
 
 	in(t, "a key works until it expires, also from memory", func(t *testing.T) {
 		store, auth, _, _ := setup(t)
-		text, key := Mint(acme, Read, time.Now(), time.Now().Add(10*time.Second))
+		text, key := NewKey(acme, Read, time.Now(), time.Now().Add(10*time.Second))
 		store.put(key)
 		time.Sleep(10*time.Second - time.Nanosecond)
 		if _, err := auth.Authenticate(t.Context(), text); err != nil {
@@ -176,7 +176,7 @@ func TestAuthenticatorMemory(t *testing.T) {
 
 	in(t, "the absence of a key is remembered as long", func(t *testing.T) {
 		store, auth, _, _ := setup(t)
-		text, key := Mint(acme, Read, time.Now(), time.Time{})
+		text, key := NewKey(acme, Read, time.Now(), time.Time{})
 		refused(t, auth, text)
 		store.put(key)
 		refused(t, auth, text)
@@ -215,7 +215,7 @@ func TestAuthenticatorMemory(t *testing.T) {
 		store, auth, text, _ := setup(t)
 		auth.Authenticate(t.Context(), text)
 		for range 3 * cacheSize {
-			invented, _ := Mint(acme, Read, time.Now(), time.Time{})
+			invented, _ := NewKey(acme, Read, time.Now(), time.Time{})
 			refused(t, auth, invented)
 			auth.Authenticate(t.Context(), text)
 		}

@@ -173,7 +173,7 @@ func TestNoItemOfOursIsLeftToTheSDK(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, key := apikey.Mint(acme, apikey.Read|apikey.Write, *now, time.Time{})
+	_, key := apikey.NewKey(acme, apikey.Read|apikey.Write, *now, time.Time{})
 	must(table.CreateKey(ctx, key))
 	_, err := table.FindKey(ctx, key.ID)
 	must(err)
@@ -181,7 +181,7 @@ func TestNoItemOfOursIsLeftToTheSDK(t *testing.T) {
 	must(err)
 
 	table.SetNear(0)
-	once := lead.Once{Key: "k", Keep: time.Hour}
+	once := lead.IdempotencyKey{Key: "k", TTL: time.Hour}
 	for day := range 3 {
 		made, _, err := table.Create(ctx, acme, sized(800), once)
 		must(err)

@@ -32,7 +32,7 @@ func newAudited(t *testing.T) *audited {
 	a.SetNear(3)
 	a.SetRest(func(context.Context, time.Duration) error { return nil })
 	create := func() {
-		made, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
+		made, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestAuditRepairsWhileOthersWrite(t *testing.T) {
 				return
 			default:
 			}
-			l, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
+			l, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
 			if err != nil {
 				t.Error(err)
 				return

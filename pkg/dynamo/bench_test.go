@@ -206,7 +206,7 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 			}
 			meter.Reset()
 			err := list(h.leads / 2)()
-			for errors.As(err, new(*lead.BusyError)) { // there is more to read than fits into one call
+			for errors.As(err, new(*lead.UnavailableError)) { // there is more to read than fits into one call
 				err = list(h.leads / 2)()
 			}
 			return err
@@ -215,7 +215,7 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 	}
 	var made lead.Lead
 	row("create", measure(5, func() (err error) {
-		made, _, err = table.Create(ctx, acme, lead.Defaults(), lead.Once{})
+		made, _, err = table.Create(ctx, acme, lead.Defaults(), lead.IdempotencyKey{})
 		return err
 	}))
 	fmt.Print(noOther)

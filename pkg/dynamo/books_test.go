@@ -129,12 +129,12 @@ func TestWrongClockSpoilsNoTotal(t *testing.T) {
 	right := dynamo.New(client, dynamotest.TableName)
 	right.Now = func() time.Time { return now }
 
-	_, key := apikey.Mint(tenant, apikey.Read, ahead.Now(), time.Time{})
+	_, key := apikey.NewKey(tenant, apikey.Read, ahead.Now(), time.Time{})
 	if err := ahead.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
 	for made := int64(1); made <= 3; made++ {
-		if _, _, err := right.Create(t.Context(), tenant, lead.Defaults(), lead.Once{}); err != nil {
+		if _, _, err := right.Create(t.Context(), tenant, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 			t.Fatal(err)
 		}
 		right.SetNear(-1)

@@ -192,19 +192,19 @@ var retryables = append(slices.Clone(retry.DefaultRetryables), retry.IsErrorRetr
 var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
 // fault turns an error of the SDK into one of a lead.Store. What passes
-// becomes a [lead.BusyError]; a refusal, which means that the deployment is
+// becomes a [lead.UnavailableError]; a refusal, which means that the deployment is
 // wrong, stays one.
 func fault(err error) error {
 	said := &failure{summary(err), err}
 	var cancelled *types.TransactionCanceledException
 	if throttles.IsErrorThrottle(err).Bool() || errors.As(err, &cancelled) && slices.ContainsFunc(cancelled.CancellationReasons, isThrottled) {
-		return &lead.BusyError{Throttled: true, RetryAfter: time.Second, Err: said}
+		return &lead.UnavailableError{Throttled: true, RetryAfter: time.Second, Err: said}
 	}
 	var refused smithy.APIError
 	if errors.As(err, &refused) && !retry.IsErrorRetryables(retryables).IsErrorRetryable(err).Bool() {
 		return said
 	}
-	return &lead.BusyError{RetryAfter: time.Second, Err: said}
+	return &lead.UnavailableError{RetryAfter: time.Second, Err: said}
 }
 
 // failure is an error of the SDK that can be logged. The SDK's own text has the

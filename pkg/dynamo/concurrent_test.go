@@ -64,7 +64,7 @@ func TestListsAreExactUnderConcurrency(t *testing.T) {
 			writing.Go(func() {
 				for i := range leads {
 					started.Add(1)
-					made, _, err := table.Create(ctx, acme, lead.Defaults(), lead.Once{})
+					made, _, err := table.Create(ctx, acme, lead.Defaults(), lead.IdempotencyKey{})
 					if err != nil {
 						t.Error(err)
 						cancel()

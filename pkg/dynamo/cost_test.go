@@ -88,7 +88,7 @@ func TestCreateAndDeleteCosts(t *testing.T) {
 		for _, later := range []time.Duration{0, time.Second, time.Hour, 400 * 24 * time.Hour} {
 			var made lead.Lead
 			cost{1, 0, test.write}.expect(t, meter, fmt.Sprintf("create %d bytes", test.size), func() (err error) {
-				made, _, err = table.Create(t.Context(), acme, sized(test.size), lead.Once{})
+				made, _, err = table.Create(t.Context(), acme, sized(test.size), lead.IdempotencyKey{})
 				return err
 			})
 			*now = now.Add(later)
@@ -112,7 +112,7 @@ func TestCreateCostsTheSameAllPeriodLong(t *testing.T) {
 		for range 30 {
 			*now = now.Add(2 * time.Second)
 			meter.Reset()
-			made, _, err := table.Create(t.Context(), acme, sized(800), lead.Once{})
+			made, _, err := table.Create(t.Context(), acme, sized(800), lead.IdempotencyKey{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +138,7 @@ func TestFirstListCost(t *testing.T) {
 	cost{1, 1, 0}.expect(t, meter, "a list of nothing", page(t, table, acme, 0, 0, 0))
 	for range 30 {
 		*now = now.Add(time.Second)
-		if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{}); err != nil {
+		if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestListCostOfAQuietTenant(t *testing.T) {
 			table, moved := process(), 0
 			for hour := range 48 {
 				if hour%3 == 0 {
-					if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{}); err != nil {
+					if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -188,7 +188,7 @@ func TestListCostAfterABurst(t *testing.T) {
 			for range writers {
 				work.Go(func() {
 					for range leads / writers {
-						if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{}); err != nil {
+						if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 							t.Error(err)
 							return
 						}
@@ -360,7 +360,7 @@ func TestListCostAfterAPause(t *testing.T) {
 	table, meter, now := newTable(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	var made []lead.ID
 	for range 400 {
-		l, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.Once{})
+		l, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -396,7 +396,7 @@ func TestOrdinaryLeadFitsIn1KB(t *testing.T) {
 	}
 	var made lead.Lead
 	cost{1, 0, 5}.expect(t, meter, "create", func() (err error) {
-		made, _, err = table.Create(t.Context(), tenant, values, lead.Once{})
+		made, _, err = table.Create(t.Context(), tenant, values, lead.IdempotencyKey{})
 		return err
 	})
 	for range 8 {

@@ -17,9 +17,9 @@ import (
 // the books, and the record of the idempotency key stand together or not at
 // all. Where another create with the key is under way it waits for that one's
 // answer, and never returns [lead.ErrKeyInUse].
-func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, once lead.Once) (lead.Lead, bool, error) {
+func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, once lead.IdempotencyKey) (lead.Lead, bool, error) {
 	now := t.Now()
-	id := t.mint.ID(now)
+	id := t.mint.Next(now)
 	made := newLead(id, values)
 
 	writes := []types.TransactWriteItem{t.put(tenant, &made), {}}
@@ -63,12 +63,12 @@ const (
 	attrLead   = "lead"
 )
 
-func (t *Table) record(tenant lead.Tenant, made *lead.Lead, once lead.Once, now time.Time) *types.Put {
+func (t *Table) record(tenant lead.Tenant, made *lead.Lead, once lead.IdempotencyKey, now time.Time) *types.Put {
 	name := sha256.Sum256([]byte(once.Source + "/" + once.Key))
 	it := key(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
 	it[attrValues] = &types.AttributeValueMemberB{Value: hash(made)}
 	it[attrLead] = text(string(made.ID))
-	it[attrExpires] = number(now.Add(once.Keep).Unix() + 1) // not a part of a second too early
+	it[attrExpires] = number(now.Add(once.TTL).Unix() + 1) // not a part of a second too early
 	return &types.Put{
 		TableName: &t.name,
 		Item:      it,

@@ -19,8 +19,8 @@ const batchSize = 49
 // it; each is made or not as by [Table.Create]. It is for loads: up to 49 leads
 // share a transaction, and a lead that cannot be made there is tried alone, so
 // that it holds up no other.
-func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, wanted []lead.Creation) []lead.Outcome {
-	outcomes := make([]lead.Outcome, len(wanted))
+func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, wanted []lead.CreateRequest) []lead.CreateResult {
+	outcomes := make([]lead.CreateResult, len(wanted))
 	for done := 0; done < len(wanted); {
 		b := t.nextBatch(tenant, wanted[done:], outcomes[done:])
 		done += len(b.rows)
@@ -37,24 +37,24 @@ type batch struct {
 }
 
 type row struct {
-	lead.Creation
+	lead.CreateRequest
 	made    lead.Lead
-	outcome *lead.Outcome
+	outcome *lead.CreateResult
 }
 
 // nextBatch begins a batch with the first of the creates that are wanted. All
 // its leads are counted in one cell of one book, and no idempotency key occurs
 // twice, because a transaction writes no item twice.
-func (t *Table) nextBatch(tenant lead.Tenant, wanted []lead.Creation, outcomes []lead.Outcome) *batch {
+func (t *Table) nextBatch(tenant lead.Tenant, wanted []lead.CreateRequest, outcomes []lead.CreateResult) *batch {
 	b := &batch{table: t, tenant: tenant}
 	seen := map[string]bool{}
 	for i, w := range wanted[:min(len(wanted), batchSize)] {
-		made := newLead(t.mint.ID(t.Now()), w.Values)
-		name := w.Once.Source + "/" + w.Once.Key
+		made := newLead(t.mint.Next(t.Now()), w.Values)
+		name := w.Key.Source + "/" + w.Key.Key
 		if i > 0 && (seen[name] || cellOf(made.CreatedAt) != b.cell()) {
 			break
 		}
-		if w.Once.Key != "" {
+		if w.Key.Key != "" {
 			seen[name] = true
 		}
 		b.rows = append(b.rows, row{w, made, &outcomes[i]})
@@ -71,12 +71,12 @@ func (b *batch) create(ctx context.Context) {
 	for len(b.rows) > 0 {
 		err := b.transact(ctx)
 		var cancelled *types.TransactionCanceledException
-		var busy *lead.BusyError
+		var busy *lead.UnavailableError
 		var invalid smithy.APIError
 		all := len(b.rows)
 		switch {
 		case err == nil:
-			b.settle(func(r row) lead.Outcome { return lead.Outcome{Lead: r.made} })
+			b.settle(func(r row) lead.CreateResult { return lead.CreateResult{Lead: r.made} })
 		case errors.As(err, &busy):
 		case errors.As(err, &cancelled):
 			left, hindering := b.sort(err)
@@ -85,17 +85,17 @@ func (b *batch) create(ctx context.Context) {
 			b.rows, alone = nil, append(alone, b.rows...) // one lead's fault
 		}
 		if len(b.rows) == all { // nothing came of it, and nothing will
-			b.settle(func(row) lead.Outcome { return lead.Outcome{Err: err} })
+			b.settle(func(row) lead.CreateResult { return lead.CreateResult{Err: err} })
 		}
 	}
 	for _, r := range alone {
 		o := r.outcome
-		o.Lead, o.Replayed, o.Err = b.table.Create(ctx, b.tenant, r.Values, r.Once)
+		o.Lead, o.Replayed, o.Err = b.table.Create(ctx, b.tenant, r.Values, r.Key)
 	}
 }
 
 // settle gives every row that is left its outcome.
-func (b *batch) settle(outcome func(row) lead.Outcome) {
+func (b *batch) settle(outcome func(row) lead.CreateResult) {
 	for _, r := range b.rows {
 		*r.outcome = outcome(r)
 	}
@@ -109,8 +109,8 @@ func (b *batch) transact(ctx context.Context) error {
 	for i := range b.rows {
 		r := &b.rows[i]
 		writes = append(writes, t.put(b.tenant, &r.made))
-		if r.Once.Key != "" {
-			writes = append(writes, types.TransactWriteItem{Put: t.record(b.tenant, &r.made, r.Once, now)})
+		if r.Key.Key != "" {
+			writes = append(writes, types.TransactWriteItem{Put: t.record(b.tenant, &r.made, r.Key, now)})
 		}
 	}
 	cell := cellMark("c", b.cell())
@@ -127,7 +127,7 @@ func (b *batch) sort(err error) (left, hindering []row) {
 	write := 0
 	for _, r := range b.rows {
 		put, record := reason(err, write), types.CancellationReason{}
-		if write++; r.Once.Key != "" {
+		if write++; r.Key.Key != "" {
 			record = reason(err, write)
 			write++
 		}

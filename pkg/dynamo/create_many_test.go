@@ -16,18 +16,18 @@ import (
 var loading = lead.Tenant{Account: "acme", Mode: lead.Live}
 
 // named returns the create of a lead of this name that happens once.
-func named(t *testing.T, name, key string) lead.Creation {
+func named(t *testing.T, name, key string) lead.CreateRequest {
 	t.Helper()
 	changes, err := lead.ParseChanges(fmt.Appendf(nil, `{"lead_name":%q}`, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := lead.Creation{Values: lead.Defaults(), Once: lead.Once{Source: "test", Key: key, Keep: time.Hour}}
+	c := lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{Source: "test", Key: key, TTL: time.Hour}}
 	c.Values.Apply(changes)
 	return c
 }
 
-func manyNamed(t *testing.T, n int) (many []lead.Creation) {
+func manyNamed(t *testing.T, n int) (many []lead.CreateRequest) {
 	for i := range n {
 		many = append(many, named(t, fmt.Sprint("lead ", i), fmt.Sprint("key ", i)))
 	}
@@ -55,7 +55,7 @@ func wantTotal(t *testing.T, table *dynamo.Table, want int) {
 }
 
 // wantMade fails unless each outcome is the lead that was wanted, new or not.
-func wantMade(t *testing.T, wanted []lead.Creation, outcomes []lead.Outcome, replayed bool) {
+func wantMade(t *testing.T, wanted []lead.CreateRequest, outcomes []lead.CreateResult, replayed bool) {
 	t.Helper()
 	for i, o := range outcomes {
 		if o.Err != nil || o.Replayed != replayed || o.Lead.Values != wanted[i].Values {
@@ -132,7 +132,7 @@ func TestCreateMany(t *testing.T) {
 	t.Run("makes each once when every answer is lost at first", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
 		meter.Fault = losing()
-		wanted := append(manyNamed(t, 60), lead.Creation{Values: lead.Defaults()})
+		wanted := append(manyNamed(t, 60), lead.CreateRequest{Values: lead.Defaults()})
 		wantMade(t, wanted, table.CreateMany(t.Context(), loading, wanted), false)
 		wantTotal(t, table, 61)
 	})
@@ -145,7 +145,7 @@ func TestCreateMany(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		for i, o := range table.CreateMany(ctx, loading, wanted) {
-			var busy *lead.BusyError
+			var busy *lead.UnavailableError
 			if !errors.As(o.Err, &busy) {
 				t.Errorf("outcome %d: %v, want busy", i, o.Err)
 			}
@@ -163,7 +163,7 @@ func TestFullBooksAreLeft(t *testing.T) {
 	table, other := process(), process()
 	create := func() {
 		t.Helper()
-		if _, _, err := table.Create(t.Context(), loading, lead.Defaults(), lead.Once{}); err != nil {
+		if _, _, err := table.Create(t.Context(), loading, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 			t.Fatal(err)
 		}
 	}

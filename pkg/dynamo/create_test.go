@@ -19,13 +19,13 @@ func TestKeyIsKeptForItsTime(t *testing.T) {
 		replayed bool
 	}{
 		{0, false},
-		{c.Once.Keep / 2, true},
-		{c.Once.Keep, true},
-		{c.Once.Keep + time.Second, false},
-		{2*c.Once.Keep + time.Second, true},
+		{c.Key.TTL / 2, true},
+		{c.Key.TTL, true},
+		{c.Key.TTL + time.Second, false},
+		{2*c.Key.TTL + time.Second, true},
 	} {
 		table.Now = func() time.Time { return start.Add(sent.after) }
-		if _, replayed, err := table.Create(t.Context(), loading, c.Values, c.Once); err != nil || replayed != sent.replayed {
+		if _, replayed, err := table.Create(t.Context(), loading, c.Values, c.Key); err != nil || replayed != sent.replayed {
 			t.Errorf("after %v: replayed %v, want %v (error %v)", sent.after, replayed, sent.replayed, err)
 		}
 	}

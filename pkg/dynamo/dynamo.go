@@ -18,7 +18,7 @@ import (
 type Table struct {
 	client  *dynamodb.Client
 	name    string
-	mint    lead.Mint
+	mint    lead.IDGenerator
 	lanes   lanes
 	near    int64 // see nearOffset
 	reached reached
@@ -76,7 +76,7 @@ func leadID(k item) lead.ID {
 // createdAt is the range key of the index. It sorts by time and then by id,
 // and each of its prefixes is a span of time: a day, ten minutes, a second.
 func createdAt(id lead.ID) string {
-	return id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Chance()
+	return id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Random()
 }
 
 // Retrieve implements [lead.Store] with one strongly consistent read.

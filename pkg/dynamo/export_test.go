@@ -38,7 +38,7 @@ func (t *Table) CreateTogether(ctx context.Context, tenant lead.Tenant, writers 
 	}
 	for _, l := range lanes { // each create takes the lane that was given last
 		t.lanes.give(l)
-		l, _, err := t.Create(ctx, tenant, lead.Defaults(), lead.Once{})
+		l, _, err := t.Create(ctx, tenant, lead.Defaults(), lead.IdempotencyKey{})
 		if err != nil {
 			return nil, err
 		}

@@ -109,7 +109,7 @@ func TestListsAreExactWhileTheIndexLags(t *testing.T) {
 			var model []lead.ID
 			create := func() {
 				now = now.Add(test.between)
-				made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.Once{})
+				made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.IdempotencyKey{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -131,7 +131,7 @@ func TestListsAreExactWhileTheIndexLags(t *testing.T) {
 				late.gone = append(late.gone, map[string]any{
 					"pk": map[string]any{"S": "acme/test/" + string(id)}, "sk": map[string]any{"S": "lead"},
 					"tenant":     map[string]any{"S": "acme/test"},
-					"created_at": map[string]any{"S": id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Chance()},
+					"created_at": map[string]any{"S": id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Random()},
 				})
 			}
 			for range test.created {

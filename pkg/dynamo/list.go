@@ -37,7 +37,7 @@ func (t *Table) List(ctx context.Context, tenant lead.Tenant, limit int, offset 
 			return leads, total, err
 		}
 		if !sleep(ctx, attempt) {
-			return nil, 0, &lead.BusyError{RetryAfter: time.Second, Err: err}
+			return nil, 0, &lead.UnavailableError{RetryAfter: time.Second, Err: err}
 		}
 	}
 }

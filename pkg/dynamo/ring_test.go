@@ -21,7 +21,7 @@ var longest = lead.Tenant{Account: strings.Repeat("a", 32), Mode: lead.Live}
 // mint stores a new key.
 func mint(t *testing.T, table *dynamo.Table) apikey.Key {
 	t.Helper()
-	_, key := apikey.Mint(longest, apikey.Read|apikey.Write, time.Unix(1700000000, 0).UTC(), time.Unix(1800000000, 0).UTC())
+	_, key := apikey.NewKey(longest, apikey.Read|apikey.Write, time.Unix(1700000000, 0).UTC(), time.Unix(1800000000, 0).UTC())
 	if err := table.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}

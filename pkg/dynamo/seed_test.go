@@ -29,10 +29,10 @@ func (t *Table) Seed(ctx context.Context, tenant lead.Tenant, values lead.Values
 // SeedLeads writes just the leads.
 func (t *Table) SeedLeads(ctx context.Context, tenant lead.Tenant, values lead.Values, times iter.Seq[time.Time], progress func(leads int)) error {
 	return t.putAll(ctx, func(yield func(item) bool) {
-		var mint lead.Mint // the table's own never goes back
+		var mint lead.IDGenerator // the table's own never goes back
 		made := 0
 		for at := range times {
-			l := newLead(mint.ID(at), values)
+			l := newLead(mint.Next(at), values)
 			if !yield(itemOf(tenant, &l)) {
 				return
 			}

@@ -11,7 +11,7 @@ import (
 // record is one lead to be made.
 type record struct {
 	body   []byte    // the JSON of a create
-	once   lead.Once // its name
+	once   lead.IdempotencyKey // its name
 	id     string    // what its deliveries share, unlike those of any other record
 	origin string    // where it comes from, for people
 	err    error     // set where it is refused before it is read
@@ -24,9 +24,9 @@ var errTooLarge = &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger tha
 // or it is refused for good ([refused]), or it failed and may be tried again.
 // What is refused is in the queue of dead letters then; where that could not be,
 // it failed.
-func (d *delivery) admit(records []record) []lead.Outcome {
-	outcomes := make([]lead.Outcome, len(records))
-	var creations []lead.Creation
+func (d *delivery) admit(records []record) []lead.CreateResult {
+	outcomes := make([]lead.CreateResult, len(records))
+	var creations []lead.CreateRequest
 	var of []int // whose creations they are
 	for i, r := range records {
 		values, err := r.values()
@@ -34,7 +34,7 @@ func (d *delivery) admit(records []record) []lead.Outcome {
 			outcomes[i].Err = err
 			continue
 		}
-		creations, of = append(creations, lead.Creation{Values: values, Once: r.once}), append(of, i)
+		creations, of = append(creations, lead.CreateRequest{Values: values, Key: r.once}), append(of, i)
 	}
 	for j, o := range d.create(creations) {
 		outcomes[of[j]] = o
@@ -85,7 +85,7 @@ func (r *record) values() (values lead.Values, err error) {
 
 // create makes leads, many in a transaction. Where that panics each is tried
 // alone, so that a panic fails one.
-func (d *delivery) create(creations []lead.Creation) (outcomes []lead.Outcome) {
+func (d *delivery) create(creations []lead.CreateRequest) (outcomes []lead.CreateResult) {
 	if len(creations) == 0 {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (d *delivery) create(creations []lead.Creation) (outcomes []lead.Outcome) {
 		if p := recover(); p == nil {
 			return
 		} else if len(creations) == 1 {
-			outcomes = []lead.Outcome{{Err: panicked(p)}}
+			outcomes = []lead.CreateResult{{Err: panicked(p)}}
 			return
 		}
 		outcomes = nil
@@ -106,12 +106,12 @@ func (d *delivery) create(creations []lead.Creation) (outcomes []lead.Outcome) {
 
 // refused reports whether an error is the record's own and will never pass.
 func refused(err error) bool {
-	var invalid lead.Invalid
+	var invalid lead.ValidationError
 	var syntax *lead.SyntaxError
 	return errors.As(err, &invalid) || errors.As(err, &syntax) || errors.Is(err, lead.ErrKeyReused)
 }
 
-func (d *delivery) count(r record, o lead.Outcome) {
+func (d *delivery) count(r record, o lead.CreateResult) {
 	switch {
 	case o.Err == nil && o.Replayed:
 		d.replayed++
@@ -125,7 +125,7 @@ func (d *delivery) count(r record, o lead.Outcome) {
 }
 
 // done returns errFailed if any of the records is to be delivered again.
-func done(outcomes []lead.Outcome) error {
+func done(outcomes []lead.CreateResult) error {
 	for _, o := range outcomes {
 		if o.Err != nil && !refused(o.Err) {
 			return errFailed

@@ -186,12 +186,12 @@ const idempotencyKey = "idempotency_key"
 
 // named returns the name of a record of this source: the sender's own, else its
 // id there.
-func named(source, id string, sent attributes) (lead.Once, error) {
+func named(source, id string, sent attributes) (lead.IdempotencyKey, error) {
 	key, ok := sent.get(idempotencyKey)
 	if !ok {
-		return lead.Once{Source: source, Key: "id/" + id, Keep: Keep}, nil
+		return lead.IdempotencyKey{Source: source, Key: "id/" + id, TTL: Keep}, nil
 	}
-	return lead.Once{Source: source, Key: "key/" + key, Keep: Keep}, checkKey(key)
+	return lead.IdempotencyKey{Source: source, Key: "key/" + key, TTL: Keep}, checkKey(key)
 }
 
 // checkKey holds a sender's key to the rules of the header Idempotency-Key.
@@ -199,7 +199,7 @@ func checkKey(key string) error {
 	if lead.ValidIdempotencyKey(key) {
 		return nil
 	}
-	return lead.Invalid{{
+	return lead.ValidationError{{
 		Param: idempotencyKey, Code: lead.ParameterInvalid,
 		Message: fmt.Sprintf("Send an idempotency_key of 1 to %d printable ASCII characters, or none.", lead.MaxIdempotencyKey),
 	}}

@@ -44,7 +44,7 @@ func (event) kind() string { return "eventbridge" }
 func (e event) handle(d *delivery) ([]byte, error) {
 	return nil, done(d.admit([]record{{
 		body:   e.detail,
-		once:   lead.Once{Source: "eventbridge", Key: e.id, Keep: Keep},
+		once:   lead.IdempotencyKey{Source: "eventbridge", Key: e.id, TTL: Keep},
 		id:     e.id,
 		origin: "EventBridge event " + e.id,
 	}}))
@@ -147,7 +147,7 @@ const maxCall = 100
 func (c *call) check() error {
 	switch {
 	case c.leads == nil || len(c.leads) > maxCall:
-		return lead.Invalid{{Param: "leads", Code: lead.ParameterInvalid, Message: "Send a list of at most " + strconv.Itoa(maxCall) + " leads; for more, send them to the queue or upload a file."}}
+		return lead.ValidationError{{Param: "leads", Code: lead.ParameterInvalid, Message: "Send a list of at most " + strconv.Itoa(maxCall) + " leads; for more, send them to the queue or upload a file."}}
 	case c.named:
 		return checkKey(c.key)
 	}
@@ -171,7 +171,7 @@ func (c *call) handle(d *delivery) ([]byte, error) {
 		place := "/" + strconv.Itoa(i)
 		records = append(records, record{
 			body:   l,
-			once:   lead.Once{Source: "call", Key: name + place, Keep: Keep},
+			once:   lead.IdempotencyKey{Source: "call", Key: name + place, TTL: Keep},
 			id:     requestID + place,
 			origin: "call " + requestID + ", lead " + strconv.Itoa(i),
 		})

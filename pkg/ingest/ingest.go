@@ -14,7 +14,7 @@
 //
 // Every source delivers at least once, now and then twice, in any order. So
 // each record has a name that its deliveries share, and the lead is made
-// together with a note of that name ([lead.Once]), which outlives every
+// together with a note of that name ([lead.IdempotencyKey]), which outlives every
 // redelivery:
 //
 //	SQS          the sender's attribute idempotency_key, or the deduplication
@@ -73,7 +73,7 @@ type Ingester struct {
 
 // Store makes leads, as dynamo.Table does.
 type Store interface {
-	CreateMany(context.Context, lead.Tenant, []lead.Creation) []lead.Outcome
+	CreateMany(context.Context, lead.Tenant, []lead.CreateRequest) []lead.CreateResult
 }
 
 // Queue is a queue of SQS.
@@ -147,7 +147,7 @@ func failure(err error) error {
 
 // errFailed is the error of a delivery some of whose records wait for a fault to
 // pass. Lambda delivers it again.
-var errFailed = &lead.BusyError{RetryAfter: time.Second, Err: errors.New("some records could not be taken in yet")}
+var errFailed = &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("some records could not be taken in yet")}
 
 // panicked makes an error of a panic.
 func panicked(p any) error { return fmt.Errorf("panic: %v", p) }

@@ -378,7 +378,7 @@ func TestSQS(t *testing.T) {
 	})
 	t.Run("keeps its keys apart from those of HTTP and of other sources", func(t *testing.T) {
 		w := newWorld(t)
-		once := lead.Once{Source: "http", Key: "k", Keep: time.Hour}
+		once := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
 		if _, _, err := w.table.Create(t.Context(), w.Tenant, lead.Defaults(), once); err != nil {
 			t.Fatal(err)
 		}
@@ -457,16 +457,16 @@ type failing struct {
 	name string
 }
 
-func (f *failing) CreateMany(ctx context.Context, t lead.Tenant, all []lead.Creation) []lead.Outcome {
-	var outcomes []lead.Outcome
+func (f *failing) CreateMany(ctx context.Context, t lead.Tenant, all []lead.CreateRequest) []lead.CreateResult {
+	var outcomes []lead.CreateResult
 	for _, c := range all {
 		switch {
 		case c.Values[0] == f.name && f.name == "panic":
 			panic("a fault of ours")
 		case c.Values[0] == f.name:
-			outcomes = append(outcomes, lead.Outcome{Err: &lead.BusyError{Err: errors.New("busy")}})
+			outcomes = append(outcomes, lead.CreateResult{Err: &lead.UnavailableError{Err: errors.New("busy")}})
 		default:
-			outcomes = append(outcomes, f.Table.CreateMany(ctx, t, []lead.Creation{c})...)
+			outcomes = append(outcomes, f.Table.CreateMany(ctx, t, []lead.CreateRequest{c})...)
 		}
 	}
 	return outcomes

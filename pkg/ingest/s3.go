@@ -35,13 +35,13 @@ type File struct {
 func (f File) String() string { return "s3://" + f.Bucket + "/" + f.Key }
 
 // once returns the name of what stands in a line of the file.
-func (f File) once(line int) lead.Once {
+func (f File) once(line int) lead.IdempotencyKey {
 	version := f.Version
 	if version == "" || version == "null" { // of a bucket that stopped keeping versions
 		version = f.ETag
 	}
 	// A key may hold any character; a bucket and a version hold no slash.
-	return lead.Once{Source: "s3", Key: fmt.Sprintf("%s/%s/%d/%s", f.Bucket, version, line, f.Key), Keep: Keep}
+	return lead.IdempotencyKey{Source: "s3", Key: fmt.Sprintf("%s/%s/%d/%s", f.Bucket, version, line, f.Key), TTL: Keep}
 }
 
 func (f File) record(line int) record {
@@ -141,7 +141,7 @@ func (all files) handle(d *delivery) ([]byte, error) {
 			continue
 		}
 		if err := d.walk(f, leadfile.Position{}); err != nil {
-			return nil, &lead.BusyError{RetryAfter: time.Second, Err: err}
+			return nil, &lead.UnavailableError{RetryAfter: time.Second, Err: err}
 		}
 	}
 	return nil, nil

@@ -70,7 +70,7 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 		return nil, err // not reached: it was read before
 	}
 	known := append([]string{"account", "mode"}, members[route.Name]...)
-	var invalid lead.Invalid
+	var invalid lead.ValidationError
 	refuse := func(name string, code lead.Code, format string, args ...any) {
 		invalid = append(invalid, lead.Violation{Param: name, Code: code, Message: fmt.Sprintf(format, args...)})
 	}

@@ -76,7 +76,7 @@ func (f *functions) get(t *testing.T, function, key, path, query string) string 
 func TestDirectCall(t *testing.T) {
 	const acme = `"account":"acme","mode":"live"`
 	f := newFunctions(t)
-	text, key := apikey.Mint(lead.Tenant{Account: "acme", Mode: lead.Live}, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	text, key := apikey.NewKey(lead.Tenant{Account: "acme", Mode: lead.Live}, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	if err := f.table.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestDirectCall(t *testing.T) {
 		if again := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Ada"},"idempotency_key":"k"}`); again != made {
 			t.Errorf("the second answer is %s", again)
 		}
-		once := lead.Once{Source: "http", Key: "k", Keep: time.Hour}
+		once := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
 		if _, replayed, err := f.table.Create(t.Context(), key.Tenant, lead.Defaults(), once); replayed || err != nil {
 			t.Errorf("HTTP's key k: replayed %v, %v", replayed, err)
 		}

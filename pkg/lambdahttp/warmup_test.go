@@ -72,11 +72,11 @@ func TestPrimeGivesUpOnADatabaseThatIsSilent(t *testing.T) {
 
 func TestPrimedFunctionNeedNotReadTheKey(t *testing.T) {
 	table, meter := dynamotest.New(t)
-	text, key := apikey.Mint(lead.Tenant{Account: "acme", Mode: lead.Test}, apikey.Read, time.Now(), time.Time{})
+	text, key := apikey.NewKey(lead.Tenant{Account: "acme", Mode: lead.Test}, apikey.Read, time.Now(), time.Time{})
 	if err := table.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	made, _, err := table.Create(t.Context(), key.Tenant, lead.Defaults(), lead.Once{})
+	made, _, err := table.Create(t.Context(), key.Tenant, lead.Defaults(), lead.IdempotencyKey{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func member(name, value string) []byte {
 // parameter and code in turns, and that each says what to do.
 func wantViolations(t testing.TB, err error, want ...any) {
 	t.Helper()
-	var invalid Invalid
+	var invalid ValidationError
 	if !errors.As(err, &invalid) {
 		t.Errorf("the error is %v, want violations %v", err, want)
 		return

@@ -67,20 +67,20 @@ func base32(digits ID) (n int64) {
 	return n
 }
 
-// Chance returns the part of the id that is chance, 12 characters. It orders
+// Random returns the part of the id that is chance, 12 characters. It orders
 // leads that were created in the same nanosecond.
-func (id ID) Chance() string { return string(id[idLength-chanceBits/5:]) }
+func (id ID) Random() string { return string(id[idLength-chanceBits/5:]) }
 
-// Mint makes ids. Within one Mint each id is greater than the one before it,
+// IDGenerator makes ids. Within one IDGenerator each id is greater than the one before it,
 // also when the clock stands still or is set back. The zero value is ready,
 // and safe for concurrent use.
-type Mint struct {
+type IDGenerator struct {
 	mu   sync.Mutex
 	last time.Time
 }
 
-// ID returns a new id for a lead created now.
-func (m *Mint) ID(now time.Time) ID {
+// Next returns a new id for a lead created now.
+func (m *IDGenerator) Next(now time.Time) ID {
 	var chance [8]byte
 	rand.Read(chance[:]) // never fails, see crypto/rand
 

@@ -26,8 +26,8 @@ func TestIDsCarryTheTime(t *testing.T) {
 		if !id.Time().Equal(at) || id.Time().Location() != time.UTC {
 			t.Fatalf("the time of %s is %v, want %v", id, id.Time(), at)
 		}
-		if !strings.HasSuffix(string(id), id.Chance()) || newID(at.Add(time.Hour), chance).Chance() != id.Chance() {
-			t.Fatalf("the chance of %s is %s", id, id.Chance())
+		if !strings.HasSuffix(string(id), id.Random()) || newID(at.Add(time.Hour), chance).Random() != id.Random() {
+			t.Fatalf("the chance of %s is %s", id, id.Random())
 		}
 	})
 }
@@ -85,10 +85,10 @@ func TestMintGrows(t *testing.T) {
 		"across a millisecond's end":     func(int) time.Time { return noon.Add(999_990) },
 	} {
 		t.Run(outcome, func(t *testing.T) {
-			var mint Mint
+			var mint IDGenerator
 			last := ID("")
 			for i := range 100 {
-				id := mint.ID(clock(i))
+				id := mint.Next(clock(i))
 				if id <= last {
 					t.Fatalf("id %d is %s, after %s", i, id, last)
 				}
@@ -103,22 +103,22 @@ func TestMintGrows(t *testing.T) {
 
 func TestMintsDoNotMeet(t *testing.T) {
 	noon := time.Date(2026, 2, 27, 12, 0, 0, 0, time.UTC)
-	var a, b Mint
-	if x, y := a.ID(noon), b.ID(noon); x == y || x.Time() != y.Time() {
+	var a, b IDGenerator
+	if x, y := a.Next(noon), b.Next(noon); x == y || x.Time() != y.Time() {
 		t.Errorf("two processes at the same time made %s and %s", x, y)
 	}
 }
 
 func TestMintIsSafeForConcurrentUse(t *testing.T) {
 	var (
-		mint Mint
+		mint IDGenerator
 		all  [8][]ID
 		wait sync.WaitGroup
 	)
 	for i := range all {
 		wait.Go(func() {
 			for range 100 {
-				all[i] = append(all[i], mint.ID(time.Now()))
+				all[i] = append(all[i], mint.Next(time.Now()))
 			}
 		})
 	}

@@ -26,7 +26,7 @@ var (
 // ParseChanges reads the body of a create or an update: one JSON object whose
 // members are fields, or nothing but white space, which counts as {}. Members
 // that only the server writes (id, created_at, updated_at) are left out. The
-// error is a [*SyntaxError], or an [Invalid] with every violation found.
+// error is a [*SyntaxError], or an [ValidationError] with every violation found.
 func ParseChanges(body []byte) ([]Change, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return nil, nil
@@ -45,7 +45,7 @@ func ParseChanges(body []byte) ([]Change, error) {
 	return changes, nil
 }
 
-func readObject(d *jsontext.Decoder) (changes []Change, found Invalid, err error) {
+func readObject(d *jsontext.Decoder) (changes []Change, found ValidationError, err error) {
 	if t, err := d.ReadToken(); err != nil {
 		return nil, nil, err
 	} else if t.Kind() != '{' {
@@ -80,10 +80,10 @@ func readObject(d *jsontext.Decoder) (changes []Change, found Invalid, err error
 
 // readValue reads the value of a field. Its error is one of JSON; a value that
 // is JSON but not allowed for the field is in found.
-func readValue(d *jsontext.Decoder, f *Field) (value any, found Invalid, err error) {
+func readValue(d *jsontext.Decoder, f *Field) (value any, found ValidationError, err error) {
 	kind := d.PeekKind()
 	if kind == '{' || kind == '[' {
-		return nil, Invalid{wrongType(f)}, skipValue(d)
+		return nil, ValidationError{wrongType(f)}, skipValue(d)
 	}
 	t, err := d.ReadToken()
 	if err != nil {
@@ -100,12 +100,12 @@ func readValue(d *jsontext.Decoder, f *Field) (value any, found Invalid, err err
 	case kind == '0' && f.Kind == Decimal:
 		n, ok := ParseNumber(t.String())
 		if !ok {
-			found = Invalid{{f.Name, ParameterInvalid, fmt.Sprintf(
+			found = ValidationError{{f.Name, ParameterInvalid, fmt.Sprintf(
 				"Send a number for %s that has at most 38 significant digits and is 0 or of a magnitude from 1e-130 up to, but not including, 1e126.", f.Name)}}
 		}
 		return n, found, nil
 	}
-	return nil, Invalid{wrongType(f)}, nil
+	return nil, ValidationError{wrongType(f)}, nil
 }
 
 // skipValue reads a value of any type for its syntax alone.

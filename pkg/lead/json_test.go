@@ -284,7 +284,7 @@ func FuzzParseChanges(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		changes, err := ParseChanges(bytes.Clone(body))
 		var syntax *SyntaxError
-		var invalid Invalid
+		var invalid ValidationError
 		switch {
 		case err == nil:
 			sayTheSame(t, body, changes)

@@ -1,13 +1,13 @@
 package lead
 
-// Creation is one of many leads to be made.
-type Creation struct {
+// CreateRequest is one of many leads to be made.
+type CreateRequest struct {
 	Values Values
-	Once   Once
+	Key   IdempotencyKey
 }
 
-// Outcome is what became of a [Creation]: as the results of [Store].Create.
-type Outcome struct {
+// CreateResult is what became of a [Creation]: as the results of [Store].Create.
+type CreateResult struct {
 	Lead     Lead
 	Replayed bool
 	Err      error

@@ -27,29 +27,29 @@ var (
 	ErrKeyInUse = errors.New("the idempotency key is in use")
 )
 
-// BusyError is a fault that passes: nothing was done, or nobody knows whether
+// UnavailableError is a fault that passes: nothing was done, or nobody knows whether
 // it was, and the same call may be sent again.
-type BusyError struct {
+type UnavailableError struct {
 	Throttled  bool          // the database asked for fewer calls
 	RetryAfter time.Duration // a sensible pause
 	Err        error         // for the log
 }
 
-func (e *BusyError) Error() string {
+func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("busy, try again in %v: %v", e.RetryAfter, e.Err)
 }
 
-func (e *BusyError) Unwrap() error { return e.Err }
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Store keeps the leads of many tenants; no call crosses from one to another.
 // It is safe for concurrent use. Beside the errors named at each method, each
-// may return a [*BusyError], or another error that nobody foresaw.
+// may return a [*UnavailableError], or another error that nobody foresaw.
 type Store interface {
 	// Create makes a lead of these values. Called again with the same key of
 	// once, it makes no second one: it returns the lead as it was first made,
 	// and replayed is true; with other values it returns ErrKeyReused. ErrKeyInUse
 	// means that the outcome of the first is not known yet.
-	Create(ctx context.Context, t Tenant, values Values, once Once) (made Lead, replayed bool, err error)
+	Create(ctx context.Context, t Tenant, values Values, once IdempotencyKey) (made Lead, replayed bool, err error)
 
 	// Retrieve returns the lead, or ErrNotFound. It reads its own writes.
 	Retrieve(ctx context.Context, t Tenant, id ID) (Lead, error)
@@ -68,18 +68,18 @@ type Store interface {
 	Delete(ctx context.Context, t Tenant, id ID, only Precondition) error
 }
 
-// Once names a create that must happen once. The zero Once is no name: every
+// IdempotencyKey names a create that must happen once. The zero IdempotencyKey is no name: every
 // such create makes a lead.
-type Once struct {
+type IdempotencyKey struct {
 	// Source keeps the names of one kind of caller apart from those of
 	// another: "http", "sqs", …
 	Source string
 	Key    string
-	Keep   time.Duration // how long the name is remembered
+	TTL   time.Duration // how long the name is remembered
 }
 
 // MaxIdempotencyKey is the greatest length in bytes of the key that a client
-// gives to a [Once].
+// gives to a [IdempotencyKey].
 const MaxIdempotencyKey = 255
 
 // ValidIdempotencyKey reports whether a client may give this key: 1 to

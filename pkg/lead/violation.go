@@ -23,11 +23,11 @@ type Violation struct {
 	Message string
 }
 
-// Invalid is the error of a request that breaks rules: every one of them, in
+// ValidationError is the error of a request that breaks rules: every one of them, in
 // the order in which they stand in the request.
-type Invalid []Violation
+type ValidationError []Violation
 
-func (e Invalid) Error() string {
+func (e ValidationError) Error() string {
 	var messages []string
 	for _, v := range e {
 		messages = append(messages, v.Message)
@@ -42,7 +42,7 @@ type SyntaxError struct{ Message string }
 func (e *SyntaxError) Error() string { return e.Message }
 
 // violations returns what is wrong with a text for the field.
-func (f *Field) violations(s string) (found Invalid) {
+func (f *Field) violations(s string) (found ValidationError) {
 	add := func(code Code, format string, args ...any) {
 		found = append(found, Violation{f.Name, code, fmt.Sprintf(format, args...)})
 	}

@@ -178,7 +178,7 @@ func (w *world) create(t *testing.T, body string) lead.ID {
 	}
 	values := lead.Defaults()
 	values.Apply(changes)
-	made, _, err := w.Create(t.Context(), tenant, values, lead.Once{Source: "test", Key: body, Keep: time.Hour})
+	made, _, err := w.Create(t.Context(), tenant, values, lead.IdempotencyKey{Source: "test", Key: body, TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

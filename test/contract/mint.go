@@ -40,7 +40,7 @@ func MintKeys(ctx context.Context, store KeyStore) (map[string]string, error) {
 		{name: Revoked, tenant: main, scopes: both, revoked: past},
 		{name: Expired, tenant: main, scopes: both, expires: past},
 	} {
-		text, key := apikey.Mint(k.tenant, k.scopes, past.Add(-time.Hour), k.expires)
+		text, key := apikey.NewKey(k.tenant, k.scopes, past.Add(-time.Hour), k.expires)
 		key.RevokedAt = k.revoked
 		if err := store.CreateKey(ctx, key); err != nil {
 			return nil, err

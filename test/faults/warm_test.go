@@ -151,7 +151,7 @@ func TestWrongKeysCostTheSame(t *testing.T) {
 	}
 	table := w.table()
 	mint := func() (string, apikey.Key) {
-		return apikey.Mint(w.tenant, apikey.Read, w.clock(), time.Time{})
+		return apikey.NewKey(w.tenant, apikey.Read, w.clock(), time.Time{})
 	}
 	unknown, _ := mint()
 	wrong, stored := mint()

@@ -75,7 +75,7 @@ func newWorld(ctx context.Context, client *dynamodb.Client, leads int, between t
 		names:  map[string]string{},
 		queue:  &queue{patience: attemptTime}, dead: &queue{fifo: true, patience: attemptTime}, bus: &bus{patience: attemptTime},
 	}
-	text, key := apikey.Mint(w.tenant, apikey.Read|apikey.Write, w.now, time.Time{})
+	text, key := apikey.NewKey(w.tenant, apikey.Read|apikey.Write, w.now, time.Time{})
 	w.key = text
 	if err := w.table().CreateKey(ctx, key); err != nil {
 		return nil, err

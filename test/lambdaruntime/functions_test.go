@@ -116,11 +116,11 @@ func populate(t *testing.T, endpoint string) (key string, id lead.ID) {
 		t.Fatal(err)
 	}
 	tenant := lead.Tenant{Account: "boot", Mode: lead.Test}
-	key, record := apikey.Mint(tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	key, record := apikey.NewKey(tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	if err := table.CreateKey(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}
-	made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.Once{})
+	made, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.IdempotencyKey{})
 	if err != nil {
 		t.Fatal(err)
 	}

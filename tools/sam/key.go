@@ -25,7 +25,7 @@ func keptKey(ctx context.Context, table *dynamo.Table, file string) (string, err
 	if !errors.Is(err, apikey.ErrInvalid) {
 		return key, err
 	}
-	key, record := apikey.Mint(lead.Tenant{Account: "dev", Mode: lead.Test}, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	key, record := apikey.NewKey(lead.Tenant{Account: "dev", Mode: lead.Test}, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	if err := table.CreateKey(ctx, record); err != nil {
 		return "", err
 	}

@@ -92,7 +92,7 @@ func (w *world) lead(ctx context.Context) (lead.ID, error) {
 	}
 	values := lead.Defaults()
 	values.Apply(changes)
-	made, _, err := w.table.Create(ctx, w.tenant, values, lead.Once{})
+	made, _, err := w.table.Create(ctx, w.tenant, values, lead.IdempotencyKey{})
 	return made.ID, err
 }
 

@@ -74,7 +74,7 @@ func (w *world) open(ctx context.Context, dir string) error {
 	if err := w.table.CreateTable(ctx); err != nil {
 		return err
 	}
-	key, record := apikey.Mint(w.tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	key, record := apikey.NewKey(w.tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	if err := w.table.CreateKey(ctx, record); err != nil {
 		return err
 	}
