@@ -190,7 +190,7 @@ func (i *importer) parse(row leadfile.Row) (r importRow, err error) {
 	r = importRow{Row: row, CreateRequest: lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{
 		Source: "import",
 		Key:    fmt.Sprintf("%s/%d/%s", base64.RawURLEncoding.EncodeToString(sum[:]), i.seen[short], i.name),
-		TTL:   importKeep,
+		TTL:    importKeep,
 	}}}
 	r.Values.Apply(changes)
 	return r, nil

@@ -5,14 +5,12 @@ import (
 	"log/slog"
 	"os"
 
-	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
-	affinity.Pin()
 	table := dynamo.Open()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	lambdahttp.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.CreateLead), api.CreateLead)

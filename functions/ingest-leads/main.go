@@ -9,13 +9,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 )
 
 func main() {
-	affinity.Pin()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	ingester, err := ingest.Open(dynamo.Open(), log)
 	if err != nil {

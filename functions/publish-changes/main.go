@@ -8,11 +8,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/publish"
 )
 
 func main() {
-	affinity.Pin()
 	lambda.Start(publish.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil))))
 }

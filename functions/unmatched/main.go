@@ -6,13 +6,11 @@ import (
 	"log/slog"
 	"os"
 
-	"overplane.dev/leads/pkg/affinity"
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
-	affinity.Pin()
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	lambdahttp.Start(api.New(api.Config{Log: log}).Handler())
 }

@@ -43,8 +43,6 @@ func (b broken) FindKey(context.Context, string) (apikey.Key, error) {
 	return apikey.Key{}, b.fail()
 }
 
-func (b broken) KeyRing(context.Context) ([]apikey.Key, error) { return nil, b.fail() }
-
 const (
 	noID     = "lead_00000000000000000000000000"
 	someLead = collection + "/" + noID

@@ -19,10 +19,6 @@ type Store interface {
 	// revoked keys builds on that. Any other error means that it could not
 	// find out.
 	FindKey(ctx context.Context, id string) (Key, error)
-
-	// KeyRing returns some of the keys, those that are likely to be asked for.
-	// It must see revocations as FindKey does.
-	KeyRing(ctx context.Context) ([]Key, error)
 }
 
 const (
@@ -75,19 +71,6 @@ func NewAuthenticator(store Store, now func() time.Time) *Authenticator {
 		used:    list.New(),
 		reads:   make(map[string]*read),
 	}
-}
-
-// ReadAhead remembers the keys that the store has at hand, so that the first
-// request need not wait for its own.
-func (a *Authenticator) ReadAhead(ctx context.Context) error {
-	readAt := a.now() // before the read, as in ask
-	keys, err := a.store.KeyRing(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, key := range keys {
-		a.remember(entry{key.ID, key, readAt})
-	}
-	return err
 }
 
 // Authenticate returns the key that text belongs to, or ErrInvalid when it is

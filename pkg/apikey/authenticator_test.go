@@ -40,16 +40,6 @@ func (s *table) FindKey(ctx context.Context, id string) (Key, error) {
 	return key, nil
 }
 
-func (s *table) KeyRing(context.Context) (ring []Key, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reads++
-	for _, key := range s.keys {
-		ring = append(ring, key)
-	}
-	return ring, s.fault
-}
-
 func (s *table) put(key Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,46 +317,6 @@ func TestAuthenticatorSharesReads(t *testing.T) {
 type broken struct{}
 
 func (broken) FindKey(context.Context, string) (Key, error) { panic("broken") }
-
-func (broken) KeyRing(context.Context) ([]Key, error) { panic("broken") }
-
-func TestReadAhead(t *testing.T) {
-	in(t, "a key that was read ahead needs no read of its own", func(t *testing.T) {
-		store, auth, text, key := setup(t)
-		if err := auth.ReadAhead(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := auth.Authenticate(t.Context(), text); got != key || err != nil || store.reads != 1 {
-			t.Errorf("Authenticate = %v, %v after %d reads, want %v after one", got, err, store.reads, key)
-		}
-	})
-	in(t, "a key that was revoked since is refused as soon as one that was used", func(t *testing.T) {
-		store, auth, text, key := setup(t)
-		auth.ReadAhead(t.Context())
-		key.RevokedAt = time.Now()
-		store.put(key)
-		time.Sleep(CacheAge)
-		refused(t, auth, text)
-	})
-	in(t, "another text with the id of a key that was read ahead is refused", func(t *testing.T) {
-		store, auth, text, key := setup(t)
-		key.Hash[0]++
-		store.put(key)
-		auth.ReadAhead(t.Context())
-		refused(t, auth, text)
-	})
-	in(t, "where the store fails, keys are read one by one", func(t *testing.T) {
-		store, auth, text, key := setup(t)
-		store.keys, store.fault = nil, errors.New("away")
-		if err := auth.ReadAhead(t.Context()); err != store.fault {
-			t.Errorf("ReadAhead = %v", err)
-		}
-		store.keys, store.fault = map[string]Key{key.ID: key}, nil
-		if got, err := auth.Authenticate(t.Context(), text); got != key || err != nil {
-			t.Errorf("Authenticate = %v, %v", got, err)
-		}
-	})
-}
 
 func refused(t *testing.T, auth *Authenticator, text string) {
 	t.Helper()

@@ -177,8 +177,6 @@ func TestNoItemOfOursIsLeftToTheSDK(t *testing.T) {
 	must(table.CreateKey(ctx, key))
 	_, err := table.FindKey(ctx, key.ID)
 	must(err)
-	_, err = table.KeyRing(ctx)
-	must(err)
 
 	table.SetNear(0)
 	once := lead.IdempotencyKey{Key: "k", TTL: time.Hour}

@@ -29,13 +29,6 @@ const (
 
 func keyOf(id string) item { return key("key/"+id, "key") }
 
-// The ring holds a copy of as many keys as one unit reads, each under its id. A
-// new process reads it before its first request, which then need not wait for its
-// key to be read.
-const ringSize = 20
-
-func ringKey() item { return key("keys", "ring") }
-
 // CreateKey stores a new API key. It brings the balance of the key's tenant
 // forward, so that a new tenant begins with one.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
@@ -55,19 +48,6 @@ func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 		ExpressionAttributeNames:  map[string]string{"#hash": attrHash},
 		ExpressionAttributeValues: item{":hash": it[attrHash]},
 	}
-	ring := types.Update{
-		TableName:                 &t.name,
-		Key:                       ringKey(),
-		UpdateExpression:          aws.String("SET #id = :key ADD n :one"),
-		ConditionExpression:       aws.String("attribute_not_exists(#id) AND (attribute_not_exists(n) OR n < :most)"),
-		ExpressionAttributeNames:  map[string]string{"#id": k.ID},
-		ExpressionAttributeValues: item{":key": &types.AttributeValueMemberM{Value: copied}, ":one": number(1), ":most": number(ringSize)},
-	}
-	err := t.transact(ctx, []types.TransactWriteItem{{Put: &put}, {Update: &ring}}, noBooks)
-	if !has(reason(err, 1), refused) {
-		return err
-	}
-	// The ring is full, or has the key since an attempt of ours.
 	return t.transact(ctx, []types.TransactWriteItem{{Put: &put}}, noBooks)
 }
 
@@ -88,22 +68,6 @@ func recordOf(k apikey.Key) item {
 		}
 	}
 	return it
-}
-
-// KeyRing implements [apikey.Store] with one strongly consistent read, of one
-// unit.
-func (t *Table) KeyRing(ctx context.Context) (keys []apikey.Key, err error) {
-	ring, err := t.get(ctx, ringKey())
-	for id, it := range ring {
-		if it, ok := it.(*types.AttributeValueMemberM); ok {
-			k, err := keyFrom(id, it.Value)
-			if err != nil {
-				return nil, err
-			}
-			keys = append(keys, k)
-		}
-	}
-	return keys, err
 }
 
 // FindKey implements [apikey.Store] with one strongly consistent read.
@@ -155,18 +119,7 @@ func (t *Table) RevokeKey(ctx context.Context, id string, at time.Time) error {
 		ConditionExpression:       aws.String("attribute_exists(pk)"),
 		ExpressionAttributeValues: item{":at": number(at.Unix())},
 	}
-	ring := types.Update{
-		TableName:                 &t.name,
-		Key:                       ringKey(),
-		UpdateExpression:          aws.String("REMOVE #id ADD n :less"),
-		ConditionExpression:       aws.String("attribute_exists(#id)"),
-		ExpressionAttributeNames:  map[string]string{"#id": id},
-		ExpressionAttributeValues: item{":less": number(-1)},
-	}
-	err := t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}, {Update: &ring}}, noBooks)
-	if has(reason(err, 1), refused) { // the ring has not this key
-		err = t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}}, noBooks)
-	}
+	err := t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}}, noBooks)
 	if has(reason(err, 0), refused) {
 		return apikey.ErrNotFound
 	}

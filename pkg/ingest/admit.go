@@ -10,11 +10,11 @@ import (
 
 // record is one lead to be made.
 type record struct {
-	body   []byte    // the JSON of a create
+	body   []byte              // the JSON of a create
 	once   lead.IdempotencyKey // its name
-	id     string    // what its deliveries share, unlike those of any other record
-	origin string    // where it comes from, for people
-	err    error     // set where it is refused before it is read
+	id     string              // what its deliveries share, unlike those of any other record
+	origin string              // where it comes from, for people
+	err    error               // set where it is refused before it is read
 }
 
 // errTooLarge is the error of a body that is larger than HTTP takes it.

@@ -3,7 +3,7 @@ package lead
 // CreateRequest is one of many leads to be made.
 type CreateRequest struct {
 	Values Values
-	Key   IdempotencyKey
+	Key    IdempotencyKey
 }
 
 // CreateResult is what became of a [Creation]: as the results of [Store].Create.

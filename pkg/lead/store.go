@@ -75,7 +75,7 @@ type IdempotencyKey struct {
 	// another: "http", "sqs", …
 	Source string
 	Key    string
-	TTL   time.Duration // how long the name is remembered
+	TTL    time.Duration // how long the name is remembered
 }
 
 // MaxIdempotencyKey is the greatest length in bytes of the key that a client

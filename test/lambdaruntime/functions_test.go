@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,7 +72,6 @@ func TestEveryFunctionAnswers(t *testing.T) {
 			if _, err := booted.Invoke(t.Context(), "a third", f.event); err != nil {
 				t.Errorf("after that error: %v", err)
 			}
-			staysOnProcessor(t, booted.PID())
 		})
 	}
 	folders, err := filepath.Glob("../../functions/*/main.go")
@@ -83,23 +81,6 @@ func TestEveryFunctionAnswers(t *testing.T) {
 	for _, main := range folders {
 		if name := filepath.Base(filepath.Dir(main)); !slices.Contains(names, name) {
 			t.Errorf("there is no event for the function %s: add one to this test", name)
-		}
-	}
-}
-
-// staysOnProcessor holds a process to package affinity.
-func staysOnProcessor(t *testing.T, pid int) {
-	t.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(threads) == 0 && runtime.GOOS == "linux" {
-		t.Fatalf("threads %v, %v", threads, err)
-	}
-	for _, thread := range threads {
-		status, _ := os.ReadFile(thread) // nothing where it has ended
-		_, allowed, _ := strings.Cut(string(status), "Cpus_allowed_list:\t")
-		allowed, _, _ = strings.Cut(allowed, "\n")
-		if strings.ContainsAny(allowed, ",-") {
-			t.Errorf("%s: it may run on the processors %s, want one", thread, allowed)
 		}
 	}
 }
