@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -80,11 +79,7 @@ func openAWS(ctx context.Context, data string) (database, error) {
 	if _, err := settings.Credentials.Retrieve(ctx); err != nil {
 		return database{}, fmt.Errorf("no engine is running over %s and there are no credentials for AWS: %s, or log in (aws sts get-caller-identity must work)", data, instead)
 	}
-	client := dynamodb.NewFromConfig(settings, dynamo.Configure, func(o *dynamodb.Options) {
-		if client, ok := settings.HTTPClient.(*awshttp.BuildableClient); ok {
-			o.HTTPClient.(*dynamo.HTTPClient).Transport = client.GetTransport() // it knows a profile's ca_bundle
-		}
-	})
+	client := dynamodb.NewFromConfig(settings, dynamo.Configure)
 	return at(client, "AWS, "+settings.Region), nil
 }
 

@@ -64,7 +64,7 @@ func TestNoAnswerIsExplained(t *testing.T) {
 	t.Setenv("LEADS_TABLE", "")
 	options := dynamodb.Options{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, BaseEndpoint: aws.String("http://nowhere")}
 	db := at(dynamodb.New(options, dynamo.Configure, func(o *dynamodb.Options) {
-		o.HTTPClient.(*dynamo.HTTPClient).Transport = unknownHost{}
+		o.HTTPClient = &http.Client{Transport: unknownHost{}}
 	}), "")
 	_, err := db.ListKeys(t.Context(), "dev")
 	const want = "table leads (http://nowhere) does not answer, see that it runs and can be reached: lookup nowhere: no such host"

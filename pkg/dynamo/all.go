@@ -7,14 +7,14 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// All returns every lead of the tenant as it stands when it is reached, the
-// oldest first. It ends with the first error. A lead that was created within the
-// last moments may be missing: the index follows the table.
+// All returns every lead of the tenant, the oldest first. It ends after the
+// first error. Leads that were created in the last seconds may be missing,
+// because the index is updated after the table.
 func (t *Table) All(ctx context.Context, tenant lead.Tenant) iter.Seq2[lead.Lead, error] {
-	const page = 100
+	const pageSize = 100
 	return func(yield func(lead.Lead, error) bool) {
 		for from := " "; ; {
-			leads, last, err := t.after(ctx, tenant, from, page)
+			leads, last, err := t.listAfter(ctx, tenant, from, pageSize)
 			if err != nil {
 				yield(lead.Lead{}, err)
 				return
@@ -32,10 +32,10 @@ func (t *Table) All(ctx context.Context, tenant lead.Tenant) iter.Seq2[lead.Lead
 	}
 }
 
-// after returns the leads that were created next after a place in the index, at
-// most limit, and the place where to go on, or "" at the end.
-func (t *Table) after(ctx context.Context, tenant lead.Tenant, from string, limit int) ([]lead.Lead, string, error) {
-	ctx, cancel := patient(ctx)
+// listAfter returns at most limit leads after a position in the index, the oldest
+// first. It also returns the position after them, or "" if there are no more.
+func (t *Table) listAfter(ctx context.Context, tenant lead.Tenant, from string, limit int) ([]lead.Lead, string, error) {
+	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
 	keys, more, err := t.index(ctx, tenant, newer, from, limit)
 	if err != nil {

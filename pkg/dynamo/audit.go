@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -191,9 +190,8 @@ func (t *Table) repair(ctx context.Context, tenant lead.Tenant, span string, lea
 	if len(span) == cellLength {
 		m, of = spanMark("x", span), span[:periodLength]
 	}
-	writes := make([]types.TransactWriteItem, 1)
-	return t.transact(ctx, writes, func(l *lane) {
-		writes[0] = t.book(tenant, l.repairBook(of), leads, m)
+	return t.writeTransaction(ctx, nil, func(l *lane) []types.TransactWriteItem {
+		return []types.TransactWriteItem{t.book(tenant, l.repairBook(of), leads, m)}
 	})
 }
 
@@ -210,7 +208,7 @@ func (t *Table) auditCaches(ctx context.Context, a Audit) error {
 		if round == looks {
 			return fmt.Errorf("the balance or the calendar of %s changed while they were repaired: audit again", tenantName(a.Tenant))
 		}
-		if err := t.rest(ctx, patience); err != nil {
+		if err := t.rest(ctx, retryTimeout); err != nil {
 			return err
 		}
 	}
@@ -218,8 +216,8 @@ func (t *Table) auditCaches(ctx context.Context, a Audit) error {
 
 func (t *Table) auditCachesOnce(ctx context.Context, a Audit) (repaired bool, err error) {
 	var lines [2]item // balance and calendar
-	for i, k := range []item{key(booksOf(a.Tenant), balanceName), calendarKey(a.Tenant)} {
-		if lines[i], err = t.get(ctx, k); err != nil {
+	for i, k := range []item{itemKey(booksOf(a.Tenant), balanceName), calendarKey(a.Tenant)} {
+		if lines[i], err = t.getItem(ctx, k); err != nil {
 			return false, err
 		}
 	}
@@ -269,29 +267,22 @@ func (t *Table) auditCachesOnce(ctx context.Context, a Audit) (repaired bool, er
 
 // replace puts a line in the place of another, unless it has changed.
 func (t *Table) replace(ctx context.Context, was, line item) error {
-	e := expression{names: map[string]string{}, values: item{}}
-	var same []string
+	unchanged := expression.Name(attrPK).AttributeExists()
 	for _, name := range []string{attrThrough, attrTotal, attrDays} {
 		if v, ok := was[name]; ok {
-			same = append(same, e.name(name)+" = "+e.value(v))
+			unchanged = unchanged.And(expression.Name(name).Equal(expression.Value(v)))
 		}
 	}
-	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+	expr, err := expression.NewBuilder().WithCondition(unchanged).Build()
+	if err != nil {
+		return err
+	}
+	_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                 &t.name,
 		Item:                      line,
-		ConditionExpression:       aws.String(strings.Join(same, " AND ")),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
+		ConditionExpression:       expr.Condition(),
+		ExpressionAttributeNames:  expr.Names(),
+		ExpressionAttributeValues: expr.Values(),
 	})
 	return err
-}
-
-// rest waits, unless the time of the call is up.
-func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"overplane.dev/leads/pkg/lead"
@@ -157,23 +157,22 @@ func periodOf(book item) string { return stringOf(book[attrSK])[:periodLength] }
 // book returns the write that adds so many leads to these marks of a book. It is
 // refused where the book is full.
 func (t *Table) book(tenant lead.Tenant, name string, leads int64, marks ...mark) types.TransactWriteItem {
-	e := expression{names: map[string]string{}, values: item{}}
-	adds := []string{attrLeads + " " + e.value(number(leads))}
-	for i, m := range marks {
-		e.names["#"+itoa(int64(i))] = m.name
-		adds = append(adds, "#"+itoa(int64(i))+" "+e.value(m.value(leads)))
+	update := expression.Add(expression.Name(attrLeads), expression.Value(number(leads)))
+	for _, m := range marks {
+		update = update.Add(expression.Name(m.name), expression.Value(m.value(leads)))
 	}
-	room := e.value(number(bookMost - leads))
+	hasRoom := expression.Name(attrLeads).AttributeNotExists().
+		Or(expression.Name(attrLeads).LessThanEqual(expression.Value(number(bookMost - leads))))
+	expr, err := expression.NewBuilder().WithUpdate(update).WithCondition(hasRoom).Build()
+	if err != nil {
+		panic(err) // only for an empty name
+	}
 	return types.TransactWriteItem{Update: &types.Update{
 		TableName:                 &t.name,
-		Key:                       key(booksOf(tenant), name),
-		UpdateExpression:          aws.String("ADD " + strings.Join(adds, ", ")),
-		ConditionExpression:       aws.String("attribute_not_exists(" + attrLeads + ") OR " + attrLeads + " <= " + room),
-		ExpressionAttributeNames:  e.names,
-		ExpressionAttributeValues: e.values,
+		Key:                       itemKey(booksOf(tenant), name),
+		UpdateExpression:          expr.Update(),
+		ConditionExpression:       expr.Condition(),
+		ExpressionAttributeNames:  expr.Names(),
+		ExpressionAttributeValues: expr.Values(),
 	}}
-}
-
-func isBook(w types.TransactWriteItem) bool {
-	return w.Update != nil && strings.HasSuffix(stringOf(w.Update.Key[attrPK]), booksName)
 }

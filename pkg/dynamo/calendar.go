@@ -26,7 +26,7 @@ const (
 const calendarLag = 24
 
 func calendarKey(tenant lead.Tenant) item {
-	return key(tenantName(tenant)+"/calendar", "calendar")
+	return itemKey(tenantName(tenant)+"/calendar", "calendar")
 }
 
 func calendarLine(tenant lead.Tenant, through string, days map[string]int64) item {
@@ -43,7 +43,7 @@ func calendarLine(tenant lead.Tenant, through string, days map[string]int64) ite
 func (t *Table) calendar(ctx context.Context, tenant lead.Tenant, s *statement) (map[string]int64, error) {
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: calendarKey(tenant)})
 	if err != nil {
-		return nil, fault(err)
+		return nil, toStoreError(err)
 	}
 	through, days := "", map[string]int64{}
 	if t.believes(out.Item) {

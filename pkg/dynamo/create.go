@@ -13,90 +13,100 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Create implements [lead.Store] with one transaction: the lead, its place in
-// the books, and the record of the idempotency key stand together or not at
-// all. Where another create with the key is under way it waits for that one's
-// answer, and never returns [lead.ErrKeyInUse].
-func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, once lead.IdempotencyKey) (lead.Lead, bool, error) {
+// Create implements [lead.Store]. One transaction writes the lead, the counter
+// item and the idempotency record. If another create with the same key is in
+// progress, Create waits for it, so it never returns [lead.ErrKeyInUse].
+func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, key lead.IdempotencyKey) (l lead.Lead, replayed bool, err error) {
 	now := t.Now()
-	id := t.mint.Next(now)
-	made := newLead(id, values)
-
-	writes := []types.TransactWriteItem{t.put(tenant, &made), {}}
-	if once.Key != "" {
-		writes = append(writes, types.TransactWriteItem{Put: t.record(tenant, &made, once, now)})
+	created := newLead(t.ids.Next(now), values)
+	writes := []types.TransactWriteItem{t.putLead(tenant, &created)}
+	if key.Key != "" {
+		writes = append(writes, t.putIdempotencyRecord(tenant, &created, key, now))
 	}
-	cell := cellMark("c", cellOf(id.Time()))
-	err := t.transact(ctx, writes, func(l *lane) {
-		writes[1] = t.book(tenant, l.book(period(id.Time()), 1, cell), 1, cell)
+	err = t.writeTransaction(ctx, writes, func(shard *lane) []types.TransactWriteItem {
+		return []types.TransactWriteItem{t.countCreated(tenant, shard, created.ID, 1)}
 	})
 
-	switch record := reason(err, 2); {
-	case has(record, refused):
-		return replay(record.Item, made)
-	case has(reason(err, 0), refused):
-		// Nobody else has this id: an attempt of ours took effect and its
-		// answer was lost.
-		return made, false, nil
+	putLead, putRecord := cancellationReason(err, 0), cancellationReason(err, 1)
+	switch {
+	case key.Key != "" && conditionFailed(putRecord):
+		return replayCreate(putRecord.Item, created)
+	case conditionFailed(putLead):
+		// The id is new, so an earlier attempt of this call created the lead
+		// and its response was lost.
+		return created, false, nil
 	}
-	return made, false, err
+	return created, false, err
 }
 
+// newLead returns the first version of a lead.
 func newLead(id lead.ID, values lead.Values) lead.Lead {
 	created := id.Time()
 	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1, Values: values}
 }
 
-// put returns the write of a lead that is new.
-func (t *Table) put(tenant lead.Tenant, made *lead.Lead) types.TransactWriteItem {
+// putLead returns the write that stores a new lead.
+func (t *Table) putLead(tenant lead.Tenant, l *lead.Lead) types.TransactWriteItem {
 	return types.TransactWriteItem{Put: &types.Put{
 		TableName:           &t.name,
-		Item:                itemOf(tenant, made),
+		Item:                itemFromLead(tenant, l),
 		ConditionExpression: aws.String("attribute_not_exists(pk)"),
 	}}
 }
 
-// The record of an idempotency key: the values as a hash, and the lead that
-// was made of them. A replay answers from these and from what it was sent.
+// countCreated returns the write that counts this many new leads, all created in
+// the same two seconds as the lead with this id.
+func (t *Table) countCreated(tenant lead.Tenant, shard *lane, id lead.ID, leads int64) types.TransactWriteItem {
+	at := id.Time()
+	mark := cellMark("c", cellOf(at))
+	return t.book(tenant, shard.book(period(at), leads, mark), leads, mark)
+}
+
+// The attributes of an idempotency record: a hash of the values that the client
+// sent, and the id of the lead that was created from them. A repeated create is
+// answered from these and from the values that it sends again.
 const (
 	attrValues = "values"
 	attrLead   = "lead"
 )
 
-func (t *Table) record(tenant lead.Tenant, made *lead.Lead, once lead.IdempotencyKey, now time.Time) *types.Put {
-	name := sha256.Sum256([]byte(once.Source + "/" + once.Key))
-	it := key(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
-	it[attrValues] = &types.AttributeValueMemberB{Value: hash(made)}
-	it[attrLead] = text(string(made.ID))
-	it[attrExpires] = number(now.Add(once.TTL).Unix() + 1) // not a part of a second too early
-	return &types.Put{
+// putIdempotencyRecord returns the write that stores the record of a key. Its
+// condition is false while the key has a record that has not expired.
+func (t *Table) putIdempotencyRecord(tenant lead.Tenant, l *lead.Lead, key lead.IdempotencyKey, now time.Time) types.TransactWriteItem {
+	name := sha256.Sum256([]byte(key.Source + "/" + key.Key))
+	record := itemKey(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
+	record[attrValues] = &types.AttributeValueMemberB{Value: hashValues(l)}
+	record[attrLead] = text(string(l.ID))
+	record[attrExpires] = number(now.Add(key.TTL).Unix() + 1) // rounded up
+	return types.TransactWriteItem{Put: &types.Put{
 		TableName: &t.name,
-		Item:      it,
-		// DynamoDB removes what has expired days later; until then we do not
-		// see it.
+		Item:      record,
+		// DynamoDB deletes expired items up to days later.
 		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR expires <= :now"),
 		ExpressionAttributeValues:           item{":now": number(now.Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}
+	}}
 }
 
-// hash returns a digest of the values of a lead: equal for equal values, in
-// whatever way they were written.
-func hash(made *lead.Lead) []byte {
-	sum := sha256.Sum256((&lead.Lead{Values: made.Values}).AppendJSON(nil))
+// hashValues returns a hash that is equal for equal values, whatever JSON the
+// client wrote them in.
+func hashValues(l *lead.Lead) []byte {
+	sum := sha256.Sum256((&lead.Lead{Values: l.Values}).AppendJSON(nil))
 	return sum[:]
 }
 
-// replay answers a create whose key came before. It was to make a lead of the
-// same values; what differs is the id and with it the time.
-func replay(record item, made lead.Lead) (lead.Lead, bool, error) {
+// replayCreate returns the result of a create whose idempotency key has a record
+// already. The arguments are the record and the lead that would have been
+// created.
+func replayCreate(record item, created lead.Lead) (l lead.Lead, replayed bool, err error) {
 	first := lead.ID(stringOf(record[attrLead]))
-	values, _ := record[attrValues].(*types.AttributeValueMemberB)
+	hash, _ := record[attrValues].(*types.AttributeValueMemberB)
 	switch {
-	case first == made.ID: // a lost answer of our own
-		return made, false, nil
-	case values == nil || !bytes.Equal(values.Value, hash(&made)):
+	case first == created.ID:
+		// An earlier attempt of this call succeeded and its response was lost.
+		return created, false, nil
+	case hash == nil || !bytes.Equal(hash.Value, hashValues(&created)):
 		return lead.Lead{}, false, lead.ErrKeyReused
 	}
-	return newLead(first, made.Values), true, nil
+	return newLead(first, created.Values), true, nil
 }

@@ -10,138 +10,140 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// batchSize is how many leads share a transaction. A transaction takes 100
-// writes: a lead and its idempotency record are two, the book is one for all.
-// The 4 MB that it may hold are never reached: the largest lead has some 40 KB.
+// batchSize is how many leads are created in one transaction. A transaction has
+// at most 100 writes: two for each lead and its idempotency record, and one
+// counter item for all. The limit of 4 MB is never reached, because the largest
+// lead has about 40 KB.
 const batchSize = 49
 
-// CreateMany makes many leads, in this order, and says of each what became of
-// it; each is made or not as by [Table.Create]. It is for loads: up to 49 leads
-// share a transaction, and a lead that cannot be made there is tried alone, so
-// that it holds up no other.
-func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, wanted []lead.CreateRequest) []lead.CreateResult {
-	outcomes := make([]lead.CreateResult, len(wanted))
-	for done := 0; done < len(wanted); {
-		b := t.nextBatch(tenant, wanted[done:], outcomes[done:])
-		done += len(b.rows)
+// CreateMany creates many leads in this order and returns a result for each,
+// with the same guarantees as [Table.Create]. Up to 49 leads share a transaction,
+// which is faster and cheaper than one for each. A lead that would make its
+// transaction fail is created alone, so that it does not affect the others.
+func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, requests []lead.CreateRequest) []lead.CreateResult {
+	results := make([]lead.CreateResult, len(requests))
+	for done := 0; done < len(requests); {
+		b := t.nextBatch(tenant, requests[done:], results[done:])
+		done += len(b.pending)
 		b.create(ctx)
 	}
-	return outcomes
+	return results
 }
 
-// batch is some creates that share a transaction.
+// batch is a number of creates that share a transaction.
 type batch struct {
-	table  *Table
-	tenant lead.Tenant
-	rows   []row
+	table   *Table
+	tenant  lead.Tenant
+	pending []batchRow // those without a result
 }
 
-type row struct {
+type batchRow struct {
 	lead.CreateRequest
-	made    lead.Lead
-	outcome *lead.CreateResult
+	created lead.Lead
+	result  *lead.CreateResult
 }
 
-// nextBatch begins a batch with the first of the creates that are wanted. All
-// its leads are counted in one cell of one book, and no idempotency key occurs
-// twice, because a transaction writes no item twice.
-func (t *Table) nextBatch(tenant lead.Tenant, wanted []lead.CreateRequest, outcomes []lead.CreateResult) *batch {
+// nextBatch returns a batch that starts with the first request. All its leads are
+// created in the same two seconds, so that one counter item counts them all, and
+// no idempotency key occurs twice, because a transaction can write an item only
+// once.
+func (t *Table) nextBatch(tenant lead.Tenant, requests []lead.CreateRequest, results []lead.CreateResult) *batch {
 	b := &batch{table: t, tenant: tenant}
-	seen := map[string]bool{}
-	for i, w := range wanted[:min(len(wanted), batchSize)] {
-		made := newLead(t.mint.Next(t.Now()), w.Values)
-		name := w.Key.Source + "/" + w.Key.Key
-		if i > 0 && (seen[name] || cellOf(made.CreatedAt) != b.cell()) {
+	keys := map[string]bool{}
+	for i, request := range requests[:min(len(requests), batchSize)] {
+		created := newLead(t.ids.Next(t.Now()), request.Values)
+		key := request.Key.Source + "/" + request.Key.Key
+		if i > 0 && (keys[key] || cellOf(created.CreatedAt) != cellOf(b.pending[0].created.CreatedAt)) {
 			break
 		}
-		if w.Key.Key != "" {
-			seen[name] = true
+		if request.Key.Key != "" {
+			keys[key] = true
 		}
-		b.rows = append(b.rows, row{w, made, &outcomes[i]})
+		b.pending = append(b.pending, batchRow{request, created, &results[i]})
 	}
 	return b
 }
 
-func (b *batch) cell() string { return cellOf(b.rows[0].made.CreatedAt) }
-
-// create makes the leads of the batch. Each round either makes all that are
-// left or finds some that have been made before or that stand in the way.
+// create creates the leads of the batch. Each round creates all pending leads, or
+// finds some that exist already or that make the transaction fail.
 func (b *batch) create(ctx context.Context) {
-	var alone []row
-	for len(b.rows) > 0 {
-		err := b.transact(ctx)
+	var alone []batchRow
+	for len(b.pending) > 0 {
+		err := b.writeTransaction(ctx)
 		var cancelled *types.TransactionCanceledException
-		var busy *lead.UnavailableError
-		var invalid smithy.APIError
-		all := len(b.rows)
+		var unavailable *lead.UnavailableError
+		var apiError smithy.APIError
+		before := len(b.pending)
 		switch {
 		case err == nil:
-			b.settle(func(r row) lead.CreateResult { return lead.CreateResult{Lead: r.made} })
-		case errors.As(err, &busy):
+			b.finish(func(r batchRow) lead.CreateResult { return lead.CreateResult{Lead: r.created} })
+		case errors.As(err, &unavailable):
 		case errors.As(err, &cancelled):
-			left, hindering := b.sort(err)
-			b.rows, alone = left, append(alone, hindering...)
-		case errors.As(err, &invalid) && invalid.ErrorCode() == "ValidationException" && all > 1:
-			b.rows, alone = nil, append(alone, b.rows...) // one lead's fault
+			alone = append(alone, b.removeFailed(err)...)
+		case errors.As(err, &apiError) && apiError.ErrorCode() == "ValidationException" && before > 1:
+			// DynamoDB does not say which lead is invalid.
+			b.pending, alone = nil, append(alone, b.pending...)
 		}
-		if len(b.rows) == all { // nothing came of it, and nothing will
-			b.settle(func(row) lead.CreateResult { return lead.CreateResult{Err: err} })
+		if len(b.pending) == before { // another round would fail in the same way
+			b.finish(func(batchRow) lead.CreateResult { return lead.CreateResult{Err: err} })
 		}
 	}
 	for _, r := range alone {
-		o := r.outcome
-		o.Lead, o.Replayed, o.Err = b.table.Create(ctx, b.tenant, r.Values, r.Key)
+		l, replayed, err := b.table.Create(ctx, b.tenant, r.Values, r.Key)
+		*r.result = lead.CreateResult{Lead: l, Replayed: replayed, Err: err}
 	}
 }
 
-// settle gives every row that is left its outcome.
-func (b *batch) settle(outcome func(row) lead.CreateResult) {
-	for _, r := range b.rows {
-		*r.outcome = outcome(r)
+// finish sets the result of all pending leads.
+func (b *batch) finish(resultOf func(batchRow) lead.CreateResult) {
+	for _, r := range b.pending {
+		*r.result = resultOf(r)
 	}
-	b.rows = nil
+	b.pending = nil
 }
 
-// transact writes the leads, their records, and last the book of all.
-func (b *batch) transact(ctx context.Context) error {
+// writeTransaction writes the pending leads, each followed by its idempotency
+// record if it has a key.
+func (b *batch) writeTransaction(ctx context.Context) error {
 	t, now := b.table, b.table.Now()
 	var writes []types.TransactWriteItem
-	for i := range b.rows {
-		r := &b.rows[i]
-		writes = append(writes, t.put(b.tenant, &r.made))
+	for i := range b.pending {
+		r := &b.pending[i]
+		writes = append(writes, t.putLead(b.tenant, &r.created))
 		if r.Key.Key != "" {
-			writes = append(writes, types.TransactWriteItem{Put: t.record(b.tenant, &r.made, r.Key, now)})
+			writes = append(writes, t.putIdempotencyRecord(b.tenant, &r.created, r.Key, now))
 		}
 	}
-	cell := cellMark("c", b.cell())
-	book, count := len(writes), int64(len(b.rows))
-	writes = append(writes, types.TransactWriteItem{})
-	return t.transact(ctx, writes, func(l *lane) {
-		writes[book] = t.book(b.tenant, l.book(period(b.rows[0].made.CreatedAt), count, cell), count, cell)
+	return t.writeTransaction(ctx, writes, func(shard *lane) []types.TransactWriteItem {
+		return []types.TransactWriteItem{t.countCreated(b.tenant, shard, b.pending[0].created.ID, int64(len(b.pending)))}
 	})
 }
 
-// sort settles the rows that were made before and returns the others: those
-// that nothing spoke against, and those that kept all from being made.
-func (b *batch) sort(err error) (left, hindering []row) {
+// removeFailed takes the leads that exist already and those that made the
+// transaction fail out of pending. It sets the result of the former and returns
+// the latter.
+func (b *batch) removeFailed(err error) (failed []batchRow) {
+	pending := b.pending
+	b.pending = nil
 	write := 0
-	for _, r := range b.rows {
-		put, record := reason(err, write), types.CancellationReason{}
+	for _, r := range pending {
+		putLead, putRecord := cancellationReason(err, write), types.CancellationReason{}
 		if write++; r.Key.Key != "" {
-			record = reason(err, write)
+			putRecord = cancellationReason(err, write)
 			write++
 		}
-		o := r.outcome
 		switch {
-		case has(record, refused):
-			o.Lead, o.Replayed, o.Err = replay(record.Item, r.made)
-		case has(put, refused): // made by an attempt whose answer was lost
-			o.Lead = r.made
-		case isLasting(put) || isLasting(record):
-			hindering = append(hindering, r)
+		case conditionFailed(putRecord):
+			l, replayed, err := replayCreate(putRecord.Item, r.created)
+			*r.result = lead.CreateResult{Lead: l, Replayed: replayed, Err: err}
+		case conditionFailed(putLead):
+			// An earlier attempt created the lead and its response was lost.
+			r.result.Lead = r.created
+		case isPermanent(putLead) || isPermanent(putRecord):
+			failed = append(failed, r)
 		default:
-			left = append(left, r)
+			b.pending = append(b.pending, r)
 		}
 	}
-	return left, hindering
+	return failed
 }

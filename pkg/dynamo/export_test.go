@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/plainjson"
 )
 
 // SetNear sets the greatest offset that is reached without the books.
@@ -21,7 +20,7 @@ func (t *Table) SetRest(rest func(context.Context, time.Duration) error) { t.res
 func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, name, attribute string, n int64) error {
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
-		Key:                       key(booksOf(tenant), name),
+		Key:                       itemKey(booksOf(tenant), name),
 		UpdateExpression:          aws.String("ADD #mark :n"),
 		ExpressionAttributeNames:  map[string]string{"#mark": attribute},
 		ExpressionAttributeValues: item{":n": number(n)},
@@ -54,7 +53,7 @@ func (t *Table) Lose(ctx context.Context, tenant lead.Tenant, prefix string) err
 		return err
 	}
 	for _, name := range names {
-		if _, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: key(booksOf(tenant), name)}); err != nil {
+		if _, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: itemKey(booksOf(tenant), name)}); err != nil {
 			return err
 		}
 	}
@@ -63,7 +62,7 @@ func (t *Table) Lose(ctx context.Context, tenant lead.Tenant, prefix string) err
 
 // ForgetCaches deletes all that can be made again.
 func (t *Table) ForgetCaches(ctx context.Context, tenant lead.Tenant) error {
-	for _, k := range []item{key(booksOf(tenant), balanceName), calendarKey(tenant)} {
+	for _, k := range []item{itemKey(booksOf(tenant), balanceName), calendarKey(tenant)} {
 		if _, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: k}); err != nil {
 			return err
 		}
@@ -73,7 +72,7 @@ func (t *Table) ForgetCaches(ctx context.Context, tenant lead.Tenant) error {
 
 // TamperCaches puts wrong numbers into the balance and the calendar of a tenant.
 func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
-	for i, k := range []item{key(booksOf(tenant), balanceName), calendarKey(tenant)} {
+	for i, k := range []item{itemKey(booksOf(tenant), balanceName), calendarKey(tenant)} {
 		out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: k})
 		if err != nil {
 			return err
@@ -88,13 +87,4 @@ func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
 		}
 	}
 	return nil
-}
-
-// ReadsAnswer reports why an answer would be left to the SDK, if it would.
-func ReadsAnswer(operation string, body []byte) error {
-	if new(answer).output(operation) == nil {
-		return nil // of a call that serves no request
-	}
-	_, err := plainjson.Whole(body, readAnswer)
-	return err
 }

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -9,9 +10,55 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// itemOf returns the item of a lead that is new. A field at its default is not
-// stored, so that clearing one is removing its attribute.
-func itemOf(tenant lead.Tenant, l *lead.Lead) item {
+// Names of attributes. The fields of a lead have those in [lead.Fields].
+const (
+	attrPK      = "pk"
+	attrSK      = "sk"
+	attrTenant  = "tenant"     // partition key of the index
+	attrCreated = "created_at" // sort key of the index
+	attrUpdated = "u"          // Unix milliseconds
+	attrVersion = "v"
+	attrExpires = "expires" // Unix seconds; DynamoDB deletes the item some time later
+
+	indexName = "created_at"
+
+	leadSort = "lead" // sort key of a lead
+)
+
+// item is an item, or the key of one.
+type item = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: itoa(n)}
+}
+
+func itemKey(pk, sk string) item { return item{attrPK: text(pk), attrSK: text(sk)} }
+
+// tenantName is the first part of the partition key of all items of a tenant.
+// The name of an account has no slash, so no two tenants have the same.
+func tenantName(t lead.Tenant) string { return t.Account + "/" + string(t.Mode) }
+
+func leadKey(t lead.Tenant, id lead.ID) item {
+	return itemKey(tenantName(t)+"/"+string(id), leadSort)
+}
+
+// leadID returns the id of the lead that has this key.
+func leadID(k item) lead.ID {
+	pk := stringOf(k[attrPK])
+	return lead.ID(pk[strings.LastIndexByte(pk, '/')+1:])
+}
+
+// createdAt returns the sort key of a lead in the index. It sorts by time and
+// then by id. Each prefix of it is a period of time, such as a day or a second.
+func createdAt(id lead.ID) string {
+	return id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Random()
+}
+
+// itemFromLead returns the item of a new lead. Fields with their default value
+// are not stored, so an update to the default removes the attribute.
+func itemFromLead(tenant lead.Tenant, l *lead.Lead) item {
 	it := leadKey(tenant, l.ID)
 	it[attrTenant] = text(tenantName(tenant))
 	it[attrCreated] = text(createdAt(l.ID))
@@ -25,8 +72,8 @@ func itemOf(tenant lead.Tenant, l *lead.Lead) item {
 	return it
 }
 
-// leadOf reads an item of a lead.
-func leadOf(it item) lead.Lead {
+// leadFromItem returns the lead that an item holds.
+func leadFromItem(it item) lead.Lead {
 	id := leadID(it)
 	l := lead.Lead{
 		ID:        id,
@@ -55,6 +102,7 @@ func attributeOf(value any) types.AttributeValue {
 	}
 }
 
+// valueOf returns the value of a field that an attribute holds.
 func valueOf(a types.AttributeValue) any {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:
@@ -62,13 +110,14 @@ func valueOf(a types.AttributeValue) any {
 	case *types.AttributeValueMemberBOOL:
 		return a.Value
 	case *types.AttributeValueMemberN:
-		// The database writes an equal number in a way of its own.
+		// DynamoDB normalizes numbers: 1.50 becomes 1.5.
 		n, _ := lead.ParseNumber(a.Value)
 		return n
 	}
 	return nil
 }
 
+// stringOf returns the value of a string attribute, or "" for any other.
 func stringOf(a types.AttributeValue) string {
 	s, _ := a.(*types.AttributeValueMemberS)
 	if s == nil {
@@ -77,6 +126,7 @@ func stringOf(a types.AttributeValue) string {
 	return s.Value
 }
 
+// intOf returns the value of a number attribute, or 0 for any other.
 func intOf(a types.AttributeValue) int64 {
 	n, _ := a.(*types.AttributeValueMemberN)
 	if n == nil {

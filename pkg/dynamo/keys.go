@@ -2,8 +2,8 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,9 +14,8 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// The attributes of an API key beside its key and its place in the index, which
-// lists the keys of an account. Times are in Unix seconds; one that is absent is
-// never.
+// The attributes of an API key. Times are in Unix seconds; an absent one means
+// never. The index lists the keys of an account.
 const (
 	attrHash    = "hash"
 	attrAccount = "account"
@@ -27,41 +26,49 @@ const (
 	attrRevoked = "revoked"
 )
 
-func keyOf(id string) item { return key("key/"+id, "key") }
+func apiKeyKey(id string) item { return itemKey("key/"+id, "key") }
 
-// CreateKey stores a new API key. It brings the balance of the key's tenant
-// forward, so that a new tenant begins with one.
+func keysOfAccount(account string) string { return account + "/keys" }
+
+// CreateKey stores a new API key. It returns an error if there is another key
+// with the same id. CreateKey also updates the snapshot of the tenant's counters,
+// so that a new tenant has one.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 	if _, err := t.statement(ctx, k.Tenant); err != nil {
 		return err
 	}
-	copied := recordOf(k)
-	it := keyOf(k.ID)
-	maps.Copy(it, copied)
-	it[attrTenant] = text(k.Tenant.Account + "/keys")
-	it[attrCreated] = text(k.CreatedAt.UTC().Format(time.RFC3339) + k.ID)
-	put := types.Put{
-		TableName: &t.name,
-		Item:      it,
-		// Or an attempt of ours took effect, and its answer was lost.
-		ConditionExpression:       aws.String("attribute_not_exists(pk) OR #hash = :hash"),
-		ExpressionAttributeNames:  map[string]string{"#hash": attrHash},
-		ExpressionAttributeValues: item{":hash": it[attrHash]},
+	ctx, cancel := withRetryDeadline(ctx)
+	defer cancel()
+	// The condition never lets a put replace an item: an attempt that arrives
+	// late must not restore a key that was revoked in the meantime.
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName:                           &t.name,
+		Item:                                itemFromKey(k),
+		ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	})
+	var failed *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &failed):
+		return toStoreError(err)
 	}
-	return t.transact(ctx, []types.TransactWriteItem{{Put: &put}}, noBooks)
+	if stored, err := keyFromItem(k.ID, failed.Item); err != nil || stored.Hash != k.Hash {
+		return fmt.Errorf("there is another API key with the id %s: create a new key", k.ID)
+	}
+	return nil // an earlier attempt of this call succeeded and its response was lost
 }
 
-// noBooks is for transactions that write to no book.
-func noBooks(*lane) {}
-
-// recordOf returns what is stored of a key, but for its place.
-func recordOf(k apikey.Key) item {
-	it := item{
-		attrHash:    &types.AttributeValueMemberB{Value: k.Hash[:]},
-		attrAccount: text(k.Tenant.Account),
-		attrMode:    text(string(k.Tenant.Mode)),
-		attrScopes:  text(k.Scopes.String()),
-	}
+// itemFromKey returns the item of an API key.
+func itemFromKey(k apikey.Key) item {
+	it := apiKeyKey(k.ID)
+	it[attrTenant] = text(keysOfAccount(k.Tenant.Account))
+	it[attrCreated] = text(k.CreatedAt.UTC().Format(time.RFC3339) + k.ID)
+	it[attrHash] = &types.AttributeValueMemberB{Value: k.Hash[:]}
+	it[attrAccount] = text(k.Tenant.Account)
+	it[attrMode] = text(string(k.Tenant.Mode))
+	it[attrScopes] = text(k.Scopes.String())
 	for name, at := range map[string]time.Time{attrSince: k.CreatedAt, attrUntil: k.ExpiresAt, attrRevoked: k.RevokedAt} {
 		if !at.IsZero() {
 			it[name] = number(at.Unix())
@@ -72,25 +79,25 @@ func recordOf(k apikey.Key) item {
 
 // FindKey implements [apikey.Store] with one strongly consistent read.
 func (t *Table) FindKey(ctx context.Context, id string) (apikey.Key, error) {
-	it, err := t.get(ctx, keyOf(id))
+	it, err := t.getItem(ctx, apiKeyKey(id))
 	if err != nil {
 		return apikey.Key{}, err
 	}
 	if it == nil {
 		return apikey.Key{}, apikey.ErrNotFound
 	}
-	return keyFrom(id, it)
+	return keyFromItem(id, it)
 }
 
-// ListKeys returns the keys of an account, in both modes, revoked and expired
-// ones too, the newest first.
+// ListKeys returns the keys of an account in both modes, the newest first. It
+// includes revoked and expired keys.
 func (t *Table) ListKeys(ctx context.Context, account string) ([]apikey.Key, error) {
 	var keys []apikey.Key
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,
 		IndexName:                 aws.String(indexName),
 		KeyConditionExpression:    aws.String("tenant = :keys"),
-		ExpressionAttributeValues: item{":keys": text(account + "/keys")},
+		ExpressionAttributeValues: item{":keys": text(keysOfAccount(account))},
 		ScanIndexForward:          aws.Bool(false),
 	})
 	for pages.HasMorePages() {
@@ -109,39 +116,45 @@ func (t *Table) ListKeys(ctx context.Context, account string) ([]apikey.Key, err
 	return keys, nil
 }
 
-// RevokeKey ends a key for good. A key that is revoked already keeps its time.
-// It returns [apikey.ErrNotFound] where there is no such key.
+// RevokeKey revokes a key for good. If the key is revoked already, it keeps the
+// earlier time. RevokeKey returns [apikey.ErrNotFound] if there is no such key.
 func (t *Table) RevokeKey(ctx context.Context, id string, at time.Time) error {
-	revoke := types.Update{
+	ctx, cancel := withRetryDeadline(ctx)
+	defer cancel()
+	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
-		Key:                       keyOf(id),
+		Key:                       apiKeyKey(id),
 		UpdateExpression:          aws.String("SET revoked = if_not_exists(revoked, :at)"),
 		ConditionExpression:       aws.String("attribute_exists(pk)"),
 		ExpressionAttributeValues: item{":at": number(at.Unix())},
-	}
-	err := t.transact(ctx, []types.TransactWriteItem{{Update: &revoke}}, noBooks)
-	if has(reason(err, 0), refused) {
+	})
+	var failed *types.ConditionalCheckFailedException
+	switch {
+	case errors.As(err, &failed):
 		return apikey.ErrNotFound
+	case err != nil:
+		return toStoreError(err)
 	}
-	return err
+	return nil
 }
 
-// keyFrom reads an item of an API key. Where an attribute is not as CreateKey
-// writes it, the key is refused: a time that cannot be read must not be never.
-func keyFrom(id string, it item) (apikey.Key, error) {
+// keyFromItem returns the API key that an item holds. It returns an error if an
+// attribute is not as CreateKey writes it: a time that cannot be read must not
+// mean never.
+func keyFromItem(id string, it item) (apikey.Key, error) {
 	k := apikey.Key{
 		ID:     id,
 		Tenant: lead.Tenant{Account: stringOf(it[attrAccount]), Mode: lead.Mode(stringOf(it[attrMode]))},
 	}
 	var err error
 	if k.Scopes, err = apikey.ParseScopes(stringOf(it[attrScopes])); err != nil {
-		return apikey.Key{}, fmt.Errorf("API key %s as stored: %w", id, err)
+		return apikey.Key{}, fmt.Errorf("the stored API key %s has wrong scopes: %w", id, err)
 	}
 	for name, at := range map[string]*time.Time{attrSince: &k.CreatedAt, attrUntil: &k.ExpiresAt, attrRevoked: &k.RevokedAt} {
 		a, ok := it[name]
 		seconds := intOf(a)
 		if ok && seconds == 0 {
-			return apikey.Key{}, fmt.Errorf("API key %s as stored: its time %q cannot be read", id, name)
+			return apikey.Key{}, fmt.Errorf("the stored API key %s has a time %q that cannot be read", id, name)
 		}
 		if ok {
 			*at = time.Unix(seconds, 0).UTC()
@@ -149,7 +162,7 @@ func keyFrom(id string, it item) (apikey.Key, error) {
 	}
 	hash, _ := it[attrHash].(*types.AttributeValueMemberB)
 	if hash == nil || copy(k.Hash[:], hash.Value) != len(k.Hash) {
-		return apikey.Key{}, fmt.Errorf("API key %s as stored: its hash is not of %d bytes", id, len(k.Hash))
+		return apikey.Key{}, fmt.Errorf("the stored API key %s has a hash that is not %d bytes long", id, len(k.Hash))
 	}
 	return k, nil
 }

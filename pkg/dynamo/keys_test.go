@@ -15,7 +15,7 @@ func TestAKeyThatCannotBeReadIsRefused(t *testing.T) {
 		attrAccount: text("acme"), attrMode: text("live"), attrScopes: text("read,write"),
 		attrSince: number(1), attrUntil: number(2), attrRevoked: number(3),
 	}
-	k, err := keyFrom("id", good)
+	k, err := keyFromItem("id", good)
 	if err != nil || k.CreatedAt.Unix() != 1 || k.ExpiresAt.Unix() != 2 || k.RevokedAt.Unix() != 3 {
 		t.Fatalf("a good key is read as %+v, %v", k, err)
 	}
@@ -28,7 +28,7 @@ func TestAKeyThatCannotBeReadIsRefused(t *testing.T) {
 	} {
 		spoilt := maps.Clone(good)
 		spoilt[name] = bad
-		if k, err := keyFrom("id", spoilt); err == nil {
+		if k, err := keyFromItem("id", spoilt); err == nil {
 			t.Errorf("with %s spoilt it is read as %+v, want an error", name, k)
 		}
 	}

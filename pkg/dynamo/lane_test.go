@@ -59,7 +59,7 @@ func (s *sim) try(process *lanes, l *lane, n int, done func()) {
 		s.underWay[page] = s.underWay[page][1:] // they end in the order of their begin
 		if mine.cancelled {
 			process.redraw(l)
-			pause := min(firstPause<<min(n, 5), maxPause)
+			pause := min(baseDelay<<min(n, 5), maxDelay)
 			s.after(time.Duration(s.random.Int64N(int64(pause))), func() { s.try(process, l, n+1, done) })
 			return
 		}

@@ -29,14 +29,14 @@ var errUnsettled = errors.New("the index lags behind the books")
 // The index follows the table after a moment. Where it does not hold what the
 // books say, List looks again for as long as it has patience.
 func (t *Table) List(ctx context.Context, tenant lead.Tenant, limit int, offset int64) ([]lead.Lead, int64, error) {
-	ctx, cancel := patient(ctx)
+	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		leads, total, err := t.page(ctx, tenant, limit, offset)
 		if err != errUnsettled {
 			return leads, total, err
 		}
-		if !sleep(ctx, attempt) {
+		if t.waitBeforeRetry(ctx, attempt+1, err) != nil {
 			return nil, 0, &lead.UnavailableError{RetryAfter: time.Second, Err: err}
 		}
 	}
@@ -241,11 +241,11 @@ func (t *Table) index(ctx context.Context, tenant lead.Tenant, direction, from s
 		Limit:                     aws.Int32(int32(limit)),
 	})
 	for len(keys) < limit && pages.HasMorePages() {
-		ctx, cancel := patient(ctx)
+		ctx, cancel := withRetryDeadline(ctx)
 		page, err := pages.NextPage(ctx)
 		cancel()
 		if err != nil {
-			return nil, false, fault(err)
+			return nil, false, toStoreError(err)
 		}
 		keys = append(keys, page.Items...)
 	}
@@ -261,20 +261,20 @@ func (t *Table) fetch(ctx context.Context, leads []lead.Lead, keys []item) ([]le
 		for attempt := 0; len(ask) > 0; attempt++ {
 			out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
 			if err != nil {
-				return nil, fault(err)
+				return nil, toStoreError(err)
 			}
 			for _, it := range out.Responses[t.name] {
 				byID[leadID(it)] = it
 			}
-			if ask = out.UnprocessedKeys; len(ask) > 0 && !sleep(ctx, attempt) {
-				return nil, fault(ctx.Err())
+			if ask = out.UnprocessedKeys; len(ask) > 0 && t.waitBeforeRetry(ctx, attempt+1, nil) != nil {
+				return nil, toStoreError(ctx.Err())
 			}
 		}
 	}
 	leads = slices.Grow(leads, len(byID))
 	for _, k := range keys {
 		if it, ok := byID[leadID(k)]; ok {
-			leads = append(leads, leadOf(it))
+			leads = append(leads, leadFromItem(it))
 		}
 	}
 	return leads, nil

@@ -15,7 +15,7 @@ import (
 func TestMarksKeepCellsApart(t *testing.T) {
 	tenant := lead.Tenant{Account: "acme", Mode: lead.Test}
 	start := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
-	book := key(booksOf(tenant), period(start)+"/0.0")
+	book := itemKey(booksOf(tenant), period(start)+"/0.0")
 	want := map[string]int64{}
 	for at := start; at.Before(start.Add(periodTime)); at = at.Add(time.Second) {
 		cell := cellOf(at)

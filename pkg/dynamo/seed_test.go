@@ -33,7 +33,7 @@ func (t *Table) SeedLeads(ctx context.Context, tenant lead.Tenant, values lead.V
 		made := 0
 		for at := range times {
 			l := newLead(mint.Next(at), values)
-			if !yield(itemOf(tenant, &l)) {
+			if !yield(itemFromLead(tenant, &l)) {
 				return
 			}
 			if made++; made%10_000 == 0 {
@@ -55,7 +55,7 @@ func (t *Table) SeedBooks(ctx context.Context, tenant lead.Tenant, times iter.Se
 				if book != nil && !yield(book) {
 					return
 				}
-				book = key(booksOf(tenant), name)
+				book = itemKey(booksOf(tenant), name)
 			}
 			add(book, attrLeads, number(1))
 			add(book, m.name, m.value(1))

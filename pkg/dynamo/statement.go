@@ -25,7 +25,7 @@ const (
 )
 
 func balanceLine(tenant lead.Tenant, through string, total int64) item {
-	line := key(booksOf(tenant), balanceName)
+	line := itemKey(booksOf(tenant), balanceName)
 	line[attrThrough], line[attrTotal] = text(through), number(total)
 	return line
 }
@@ -239,7 +239,7 @@ func sizeOf(book item) (size int) {
 // lastBooks reads the newestBooks last items of a tenant's books, the last first,
 // strongly consistent, and reports whether there are more.
 func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, enter func(item)) (more bool, err error) {
-	ctx, cancel := patient(ctx)
+	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
 	page, err := t.client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &t.name,
@@ -250,7 +250,7 @@ func (t *Table) lastBooks(ctx context.Context, tenant lead.Tenant, enter func(it
 		Limit:                     aws.Int32(newestBooks),
 	})
 	if err != nil {
-		return false, fault(err)
+		return false, toStoreError(err)
 	}
 	for _, it := range page.Items {
 		enter(it)
@@ -304,11 +304,11 @@ func (t *Table) eachPage(ctx context.Context, tenant lead.Tenant, from, to strin
 		ConsistentRead:            aws.Bool(true),
 	})
 	for pages.HasMorePages() {
-		ctx, cancel := patient(ctx)
+		ctx, cancel := withRetryDeadline(ctx)
 		page, err := pages.NextPage(ctx)
 		cancel()
 		if err != nil {
-			return fault(err)
+			return toStoreError(err)
 		}
 		enter(page.Items, pages.HasMorePages())
 	}
@@ -335,5 +335,5 @@ func (t *Table) save(ctx context.Context, through string, line item) {
 		Item:                      line,
 		ConditionExpression:       aws.String("attribute_not_exists(pk) OR through < :through OR through > :settled"),
 		ExpressionAttributeValues: item{":through": text(through), ":settled": text(t.settledAnywhere())},
-	}, oneAttempt)
+	}, withoutRetries)
 }

@@ -8,26 +8,27 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Change is what one record of the table's stream says of a lead.
+// Change is a change of a lead, as a record of the table's stream describes it.
 type Change struct {
 	Tenant        lead.Tenant
-	Before, After *lead.Lead // nil where there was none, or is none any more
+	Before, After *lead.Lead // nil if the lead did not exist then
 }
 
-// ChangeOf reads a record of the table's stream from its two images, of which
-// one may be empty. It reports false for an item that is no lead.
+// ChangeOf returns the change in a stream record from the images of the item
+// before and after the change, of which one may be empty. It returns false if
+// the item is not a lead.
 func ChangeOf(before, after map[string]types.AttributeValue) (c Change, ok bool) {
 	for _, image := range []struct {
-		item
-		of **lead.Lead
+		item item
+		lead **lead.Lead
 	}{{before, &c.Before}, {after, &c.After}} {
 		if stringOf(image.item[attrSK]) != leadSort {
 			continue
 		}
 		account, mode, _ := strings.Cut(stringOf(image.item[attrTenant]), "/")
 		c.Tenant = lead.Tenant{Account: account, Mode: lead.Mode(mode)}
-		l := leadOf(image.item)
-		*image.of = &l
+		l := leadFromItem(image.item)
+		*image.lead = &l
 	}
 	return c, c.Before != nil || c.After != nil
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// CreateTable makes the table where it does not exist and waits until it can
-// be used. It is for engines on a developer's machine; in AWS the template
-// makes the table, with all that a production table needs.
+// CreateTable creates the table if it does not exist, and waits until it can be
+// used. It is for a local DynamoDB. On AWS, template.yaml creates the table, with
+// everything that production needs.
 func (t *Table) CreateTable(ctx context.Context) error {
 	_, err := t.client.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName:   &t.name,

@@ -22,37 +22,26 @@ import (
 
 // Open returns the ingester that the environment of a Lambda function names:
 // LEADS_ACCOUNT and LEADS_MODE say whose the leads are, LEADS_QUEUE_URL and
-// LEADS_DEAD_LETTERS_URL where the queues are; see awsenv for the rest. It sends
+// LEADS_DEAD_LETTERS_URL where the queues are; see [awsenv.Config] for the rest. It sends
 // nothing.
 func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 	tenant := lead.Tenant{Account: os.Getenv("LEADS_ACCOUNT"), Mode: lead.Mode(os.Getenv("LEADS_MODE"))}
 	if !lead.ValidAccount(tenant.Account) || !tenant.Mode.Valid() {
 		return nil, errors.New("set LEADS_ACCOUNT to an account's name and LEADS_MODE to test or live: they say whose the leads are")
 	}
-	client := sqs.New(sqs.Options{
-		Region:       awsenv.Region(),
-		Credentials:  awsenv.Credentials(),
-		BaseEndpoint: awsenv.Endpoint("SQS"),
-		HTTPClient:   awsenv.HTTPClient(),
-		Retryer:      awsenv.Retryer(),
+	queues := sqs.NewFromConfig(awsenv.Config("SQS"))
+	files := s3.NewFromConfig(awsenv.Config("S3"), func(o *s3.Options) {
+		o.UsePathStyle = o.BaseEndpoint != nil // only AWS resolves the host name of a bucket
+		// A checksum covers a whole object, and a read may begin in its middle.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
-	endpoint := awsenv.Endpoint("S3")
 	return &Ingester{
 		Tenant:      tenant,
 		Leads:       leads,
-		Queue:       &sqsQueue{client, os.Getenv("LEADS_QUEUE_URL"), false},
-		DeadLetters: &sqsQueue{client, os.Getenv("LEADS_DEAD_LETTERS_URL"), true},
-		Files: &s3Files{s3.New(s3.Options{
-			Region:       awsenv.Region(),
-			Credentials:  awsenv.Credentials(),
-			BaseEndpoint: endpoint,
-			UsePathStyle: endpoint != nil, // a bucket's own host name is known to AWS alone
-			HTTPClient:   awsenv.HTTPClient(),
-			Retryer:      awsenv.Retryer(),
-			// A checksum is of a whole object; we may begin in its middle.
-			ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
-		})},
-		Log: log,
+		Queue:       &sqsQueue{queues, os.Getenv("LEADS_QUEUE_URL"), false},
+		DeadLetters: &sqsQueue{queues, os.Getenv("LEADS_DEAD_LETTERS_URL"), true},
+		Files:       &s3Files{files},
+		Log:         log,
 	}, nil
 }
 

@@ -13,15 +13,9 @@ import (
 )
 
 // Open returns the publisher that the environment of a Lambda function names:
-// LEADS_BUS is the name of the bus; see awsenv for the rest. It sends nothing.
+// LEADS_BUS is the name of the bus; see [awsenv.Config] for the rest. It sends nothing.
 func Open(log *slog.Logger) *Publisher {
-	client := eventbridge.New(eventbridge.Options{
-		Region:       awsenv.Region(),
-		Credentials:  awsenv.Credentials(),
-		BaseEndpoint: awsenv.Endpoint("EVENTBRIDGE"),
-		HTTPClient:   awsenv.HTTPClient(),
-		Retryer:      awsenv.Retryer(),
-	})
+	client := eventbridge.NewFromConfig(awsenv.Config("EVENTBRIDGE"))
 	return &Publisher{Bus: &bus{client, os.Getenv("LEADS_BUS")}, Log: log}
 }
 

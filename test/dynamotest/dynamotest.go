@@ -1,5 +1,5 @@
-// Package dynamotest gives tests a table on a real engine, and counts what is
-// asked of it.
+// Package dynamotest provides tests with a table in a local DynamoDB, and records
+// the requests that it receives.
 package dynamotest
 
 import (
@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -19,24 +21,25 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// TableName is the name of the table that Start makes.
+// TableName is the name of the table that Start creates.
 const TableName = "leads"
 
-// Start starts an engine with an empty table, which ends with the test, and
-// returns a client of it, set up as the product sets up its own, and a meter of
-// all that the client asks from then on.
+// Start starts a local DynamoDB with an empty table, which stops when the test
+// ends. It returns a client, configured as the product configures its own, and a
+// meter that records all later requests of the client.
+//
+// The HTTPClient in the client's options is an [*http.Client] whose Transport is
+// the meter.
 func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 	t.Helper()
-	endpoint, meter := localdbtest.Start(t), &Meter{}
+	endpoint := localdbtest.Start(t)
+	meter := &Meter{next: &http.Transport{MaxIdleConnsPerHost: 256}}
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
-	}, dynamo.Configure, func(o *dynamodb.Options) {
-		client := o.HTTPClient.(*dynamo.HTTPClient)
-		meter.next = client.Transport
-		client.Transport = meter
-	})
+		HTTPClient:   &http.Client{Transport: meter, Timeout: 2 * time.Second},
+	}, dynamo.Configure)
 	if err := dynamo.New(client, TableName).CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -44,46 +47,48 @@ func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 	return client, meter
 }
 
-// New returns a table on an engine of its own, and its meter.
+// New returns a table in a local DynamoDB of its own, and its meter.
 func New(t testing.TB) (*dynamo.Table, *Meter) {
 	t.Helper()
 	client, meter := Start(t)
 	return dynamo.New(client, TableName), meter
 }
 
-// Request is one call of the engine.
+// Request is a request that DynamoDB answered.
 type Request struct {
 	Operation   string  // such as GetItem
 	Read, Write float64 // capacity units
 }
 
-// Meter counts the calls of an engine and the capacity that the engine says
-// they consumed. Fault, where it is set, stands between.
+// Meter is an [http.RoundTripper] that records requests and the capacity units
+// that DynamoDB reports for them. If Fault is set, it can replace a request or its
+// response.
 type Meter struct {
-	// Fault is called instead of the engine; send calls the engine. It may be
-	// set while no call is under way.
-	Fault func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error)
+	// Fault is called instead of DynamoDB; next sends a request to DynamoDB.
+	// Change it only while no request is in progress.
+	Fault func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error)
 
-	next     http.RoundTripper
+	next     *http.Transport
 	mu       sync.Mutex
 	requests []Request
 }
 
-// Reset forgets what was counted.
+// Reset forgets all recorded requests.
 func (m *Meter) Reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.requests = nil
 }
 
-// Requests returns what was counted since the last Reset.
+// Requests returns the requests since the last Reset.
 func (m *Meter) Requests() []Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]Request(nil), m.requests...)
+	return slices.Clone(m.requests)
 }
 
-// Cost sums up what was counted since the last Reset.
+// Cost returns the number and the capacity units of the requests since the last
+// Reset.
 func (m *Meter) Cost() (requests int, read, write float64) {
 	for _, r := range m.Requests() {
 		requests++
@@ -93,40 +98,43 @@ func (m *Meter) Cost() (requests int, read, write float64) {
 	return requests, read, write
 }
 
-// RoundTrip implements [http.RoundTripper]. It asks the engine to say what the
-// call consumed.
+// RoundTrip implements [http.RoundTripper].
 func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	if m.Fault != nil {
-		return m.Fault(operation, r, roundTripper(m.count))
+		return m.Fault(operationOf(r), r, roundTripper(m.record))
 	}
-	return m.count(r)
+	return m.record(r)
 }
 
-// CloseIdleConnections closes the connections to the engine that no call uses.
-func (m *Meter) CloseIdleConnections() {
-	m.next.(*http.Transport).CloseIdleConnections()
-}
+// CloseIdleConnections closes the connections to DynamoDB that are not in use.
+func (m *Meter) CloseIdleConnections() { m.next.CloseIdleConnections() }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func (m *Meter) count(r *http.Request) (*http.Response, error) {
+func operationOf(r *http.Request) string {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	ask, err := io.ReadAll(r.Body)
+	return operation
+}
+
+// record sends a request, with the option to report the consumed capacity, and
+// records it.
+func (m *Meter) record(r *http.Request) (*http.Response, error) {
+	operation := operationOf(r)
+	if strings.HasSuffix(operation, "Table") { // these consume no capacity
+		return m.next.RoundTrip(r)
+	}
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
+	body = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), bytes.TrimSpace(body)[1:]...)
 	r = r.Clone(r.Context())
-	metered := !strings.HasSuffix(operation, "Table")
-	if metered {
-		ask = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), bytes.TrimSpace(ask)[1:]...)
-	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(ask)), int64(len(ask))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	resp, err := m.next.RoundTrip(r)
-	if err != nil || !metered {
-		return resp, err
+	if err != nil {
+		return nil, err
 	}
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -134,30 +142,31 @@ func (m *Meter) count(r *http.Request) (*http.Response, error) {
 	}
 	resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(answer))
-	units := consumed(answer)
-	counted := Request{Operation: operation}
-	switch operation {
+
+	request := Request{Operation: operation}
+	switch units := consumedUnits(answer); operation {
 	case "GetItem", "BatchGetItem", "Query":
-		counted.Read = units
+		request.Read = units
 	default:
-		counted.Write = units
+		request.Write = units
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.requests = append(m.requests, counted)
+	m.requests = append(m.requests, request)
 	return resp, nil
 }
 
-// consumed reads the capacity from an answer, which holds one or a list.
-func consumed(answer []byte) (units float64) {
+// consumedUnits returns the capacity units in a response, which contains one
+// object or a list.
+func consumedUnits(response []byte) (units float64) {
 	type capacity struct{ CapacityUnits float64 }
 	var one struct{ ConsumedCapacity capacity }
-	if json.Unmarshal(answer, &one) == nil {
+	if json.Unmarshal(response, &one) == nil {
 		return one.ConsumedCapacity.CapacityUnits
 	}
 	var many struct{ ConsumedCapacity []capacity }
-	if err := json.Unmarshal(answer, &many); err != nil {
-		panic(fmt.Sprintf("an answer that is not an engine's: %v", err))
+	if err := json.Unmarshal(response, &many); err != nil {
+		panic(fmt.Sprintf("not a response of DynamoDB: %v", err))
 	}
 	for _, c := range many.ConsumedCapacity {
 		units += c.CapacityUnits

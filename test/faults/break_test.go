@@ -77,7 +77,7 @@ func blindUpdate(operation string, ask []byte, send sender) (*http.Response, err
 	return send(operation, text(o))
 }
 
-var nonceCheck = regexp.MustCompile(`NOT contains\(#n\d, :\d+\)`)
+var nonceCheck = regexp.MustCompile(`NOT \(contains \(#\d+, :\d+\)\)`)
 
 func noNonce(operation string, ask []byte, send sender) (*http.Response, error) {
 	if operation != "UpdateItem" {
@@ -163,10 +163,10 @@ func recordApart(operation string, ask []byte, send sender) (*http.Response, err
 		o = parse(ask)
 	}
 	writes, _ := o["TransactItems"].([]any)
-	if len(writes) != 3 || writes[2].(object)["Put"] == nil {
+	if len(writes) != 3 || writes[1].(object)["Put"] == nil {
 		return send(operation, ask)
 	}
-	resp, err := send("PutItem", text(writes[2].(object)["Put"].(object)))
+	resp, err := send("PutItem", text(writes[1].(object)["Put"].(object)))
 	if err != nil {
 		return nil, err
 	}
@@ -177,15 +177,15 @@ func recordApart(operation string, ask []byte, send sender) (*http.Response, err
 	if resp.StatusCode != 200 {
 		reasons := []any{
 			object{"Code": "None"},
-			object{"Code": "None"},
 			object{"Code": "ConditionalCheckFailed", "Item": parse(body)["Item"]},
+			object{"Code": "None"},
 		}
 		return answers(400, object{
 			"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
 			"CancellationReasons": reasons,
 		})(nil)
 	}
-	o["TransactItems"] = writes[:2]
+	o["TransactItems"] = []any{writes[0], writes[2]}
 	return send(operation, text(o))
 }
 

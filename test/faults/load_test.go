@@ -19,7 +19,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lambdahttp"
 	"overplane.dev/leads/test/dynamotest"
 )
@@ -297,7 +296,7 @@ func repeats(resp *http.Response) (wire, error) {
 // TestNothingLeaks works under faults for a while and counts what is left.
 func TestNothingLeaks(t *testing.T) {
 	client := start(t)
-	connections := client.Options().HTTPClient.(*dynamo.HTTPClient).Transport.(*dynamotest.Meter)
+	connections := client.Options().HTTPClient.(*http.Client).Transport.(*dynamotest.Meter)
 	settle := func(most int, patience time.Duration) int {
 		// On a busy machine the last of what was given up takes a while to end.
 		for end := time.Now().Add(patience); time.Now().Before(end); {

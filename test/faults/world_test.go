@@ -32,7 +32,7 @@ const attemptTime = 100 * time.Millisecond
 // wires of their contexts.
 func start(t testing.TB) *dynamodb.Client {
 	client := startPatient(t)
-	client.Options().HTTPClient.(*dynamo.HTTPClient).Timeout = attemptTime
+	client.Options().HTTPClient.(*http.Client).Timeout = attemptTime
 	return client
 }
 
