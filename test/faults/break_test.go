@@ -84,7 +84,7 @@ func noNonce(operation string, ask []byte, send sender) (*http.Response, error) 
 		return send(operation, ask)
 	}
 	o := parse(ask)
-	o["ConditionExpression"] = nonceCheck.ReplaceAllString(o["ConditionExpression"].(string), "($0 OR attribute_exists(pk))")
+	o["ConditionExpression"] = nonceCheck.ReplaceAllString(o["ConditionExpression"].(string), "$0 OR attribute_exists(pk)")
 	return send(operation, text(o))
 }
 
