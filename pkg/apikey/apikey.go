@@ -1,21 +1,21 @@
-// Package apikey makes and checks the keys that clients send as
+// Package apikey creates and checks the API keys that clients send as
 //
 //	Authorization: Bearer sk_test_...
 //
-// A key's text has four parts:
+// The text of a key has four parts:
 //
-//	sk_test_  or sk_live_: the kind of secret, and the mode
-//	12 characters          the key's id, public: logs and lists show it
+//	sk_test_ or sk_live_   the kind of secret, and the mode
+//	12 characters          the id of the key, which is public and appears in logs
 //	32 characters          the secret, 190 bits
-//	 6 characters          CRC-32 (IEEE) of all before, in base 62
+//	 6 characters          the CRC-32 (IEEE) of the other parts, in base 62
 //
-// All but the prefix is letters and digits, so that a double click selects a
-// key and no shell or URL needs to quote it. The checksum lets [Parse] refuse a
-// mistyped or invented key without asking a database.
+// All characters after the prefix are letters and digits, so that a double click
+// selects a key and no shell or URL needs to quote it. The checksum lets [Parse]
+// reject a mistyped or invented key without a database request.
 //
-// [NewKey] makes a key. What is stored, a [Key], holds only the SHA-256 of the
-// text: with 190 random bits there is nothing to guess, so a slow hash would
-// only cost time. An [Authenticator] finds out who a given text belongs to.
+// [NewKey] creates a key. The stored [Key] has only the SHA-256 of the text. A
+// slow hash is not needed, because nobody can guess 190 random bits. An
+// [Authenticator] finds the stored key for a text.
 package apikey
 
 import (
@@ -37,20 +37,20 @@ const (
 	checksumLen = 6
 )
 
-// A Key is what is stored of an API key.
+// A Key is the stored form of an API key.
 type Key struct {
-	ID        string            // the key's public name
-	Hash      [sha256.Size]byte // SHA-256 of the key's whole text
-	Tenant    lead.Tenant       // whose leads the key reaches
-	Scopes    Scopes            // what it may do with them
+	ID        string            // public
+	Hash      [sha256.Size]byte // SHA-256 of the whole text
+	Tenant    lead.Tenant       // whose leads the key gives access to
+	Scopes    Scopes            // what the key permits
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	RevokedAt time.Time // zero: not revoked
 }
 
-// NewKey makes a key for tenant. The text is what the client sends; it exists
-// nowhere else and cannot be had a second time. The Key is what to store.
-// A zero expires means never. Times are kept in UTC to the second.
+// NewKey creates a key for tenant. It returns the text that the client sends,
+// which is not stored and cannot be recovered, and the Key to store. A zero
+// expires means never. The times of the Key are in UTC, in whole seconds.
 func NewKey(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text string, key Key) {
 	id := randomText(IDLength)
 	text = prefix(tenant.Mode) + id + randomText(secretLen)
@@ -65,9 +65,9 @@ func NewKey(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text str
 	}
 }
 
-// Parse returns the id and the mode that a key's text names. It is not ok when
-// the text has another form or its checksum is wrong. That it is ok says
-// nothing about whether the key exists: anyone can compute a checksum.
+// Parse returns the id and the mode in the text of a key. It returns false if
+// the text is malformed or its checksum is wrong. A key with a well-formed text
+// need not exist: anyone can compute a checksum.
 func Parse(text string) (id string, mode lead.Mode, ok bool) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
 		rest, found := strings.CutPrefix(text, prefix(mode))
@@ -78,7 +78,7 @@ func Parse(text string) (id string, mode lead.Mode, ok bool) {
 		if !alphanumeric(rest) || checksum(body) != sum {
 			continue
 		}
-		// A copy, so that whoever keeps the id does not keep the secret.
+		// A copy, so that a cached id does not keep the secret in memory.
 		return strings.Clone(rest[:IDLength]), mode, true
 	}
 	return "", "", false
@@ -88,10 +88,10 @@ func prefix(mode lead.Mode) string {
 	return "sk_" + string(mode) + "_"
 }
 
-// base62 are the digits of a checksum, in order, and the characters of a key.
+// base62 contains the digits of a checksum in order. Keys consist of them.
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// checksum is the CRC-32 (IEEE 802.3) of text in base 62, most significant
+// checksum returns the CRC-32 (IEEE 802.3) of text in base 62, most significant
 // digit first, padded with zeros. Six digits hold any 32 bits.
 func checksum(text string) string {
 	sum := crc32.ChecksumIEEE([]byte(text))
@@ -109,8 +109,8 @@ func alphanumeric(text string) bool {
 
 // randomText returns n letters and digits, each equally likely.
 func randomText(n int) string {
-	// The largest multiple of 62 that a byte can hold. Bytes from there on are
-	// drawn again: folding them in would favour the first characters.
+	// The largest multiple of 62 up to 256. Larger bytes are discarded: using
+	// them modulo 62 would make the first characters more likely.
 	const limit = 256 / 62 * 62
 	text := make([]byte, 0, n)
 	var random [64]byte
@@ -127,10 +127,10 @@ func randomText(n int) string {
 
 // Errors of a Store and of an Authenticator.
 var (
-	// ErrNotFound means that no key has the id.
+	// ErrNotFound means that there is no key with the id.
 	ErrNotFound = errors.New("there is no API key with this id")
-	// ErrInvalid means that the text is not a key that works now: malformed,
-	// unknown, wrong, expired or revoked. Which of them it is stays unsaid,
-	// since the answer would help only someone who guesses.
+	// ErrInvalid means that the text is not a valid key: it is malformed,
+	// unknown, wrong, expired or revoked. The error does not tell which,
+	// because that would only help an attacker.
 	ErrInvalid = errors.New("the API key is not valid")
 )

@@ -15,9 +15,9 @@ var (
 	noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 )
 
-func TestMint(t *testing.T) {
+func TestNewKey(t *testing.T) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
-		t.Run(string(mode)+" keys have the form of the contract", func(t *testing.T) {
+		t.Run(string(mode)+" keys have the documented format", func(t *testing.T) {
 			text, key := NewKey(lead.Tenant{Account: "acme", Mode: mode}, Read, noon, time.Time{})
 			random, ok := strings.CutPrefix(text, "sk_"+string(mode)+"_")
 			if !ok || len(random) != 12+32+6 {
@@ -36,7 +36,7 @@ func TestMint(t *testing.T) {
 		})
 	}
 
-	t.Run("keeps what it was told, in seconds of UTC", func(t *testing.T) {
+	t.Run("keeps its arguments, with times in UTC and whole seconds", func(t *testing.T) {
 		elsewhere := time.FixedZone("", 3600)
 		now, expires := noon.Add(time.Millisecond).In(elsewhere), noon.Add(time.Hour).In(elsewhere)
 		_, key := NewKey(acme, Read|Write, now, expires)
@@ -49,14 +49,14 @@ func TestMint(t *testing.T) {
 		}
 	})
 
-	t.Run("never expires unless told so", func(t *testing.T) {
+	t.Run("never expires if expires is zero", func(t *testing.T) {
 		if _, key := NewKey(acme, Read, noon, time.Time{}); !key.ExpiresAt.IsZero() {
 			t.Errorf("expires at %v", key.ExpiresAt)
 		}
 	})
 }
 
-func TestRandomTextUsesEveryCharacterEquallyOften(t *testing.T) {
+func TestRandomTextIsUniform(t *testing.T) {
 	const draws = 62 * 10_000
 	count := make(map[rune]int)
 	for _, c := range randomText(draws) {
@@ -66,10 +66,10 @@ func TestRandomTextUsesEveryCharacterEquallyOften(t *testing.T) {
 		t.Errorf("%d different characters, want 62", len(count))
 	}
 	for c, n := range count {
-		// 10,000 expected with a standard deviation of 100: ten of them are
-		// never met by chance. Folding bytes would give '0' to '7' 12,110.
+		// 10,000 are expected, with a standard deviation of 100. Bytes modulo
+		// 62 would give '0' to '7' 12,110 times.
 		if n < 9_000 || n > 11_000 {
-			t.Errorf("%q was drawn %d times of %d", c, n, draws)
+			t.Errorf("%q occurs %d times in %d", c, n, draws)
 		}
 	}
 }
@@ -84,8 +84,8 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// slowChecksum is the checksum worked out a second way: bit by bit, and with
-// math/big's digits, which differ from ours in the order of cases.
+// slowChecksum computes the checksum in another way: bit by bit, and with the
+// digits of math/big, which has lower case before upper case.
 func slowChecksum(text string) string {
 	sum := ^uint32(0)
 	for _, b := range []byte(text) {
@@ -135,20 +135,20 @@ func TestParse(t *testing.T) {
 		"upper-case prefix":  withSum("SK_TEST_" + random),
 		"changed mode":       strings.Replace(text, "test", "live", 1),
 		"a hyphen":           withSum(body[:20] + "-" + body[21:]),
-		"a letter beyond us": withSum(body[:20] + "é" + body[22:]),
+		"a non-ASCII letter": withSum(body[:20] + "é" + body[22:]),
 		"a NUL":              withSum(body[:20] + "\x00" + body[21:]),
 		"a shorter secret":   withSum(body[:len(body)-1]),
 		"a longer secret":    withSum(body + "0"),
 		"checksum too large": body + "zzzzzz",
 	} {
-		t.Run("refuses "+name, func(t *testing.T) {
+		t.Run("rejects "+name, func(t *testing.T) {
 			if id, mode, ok := Parse(text); ok || id != "" || mode != "" {
 				t.Errorf("Parse = %q, %q, %v", id, mode, ok)
 			}
 		})
 	}
 
-	t.Run("refuses every change of one character", func(t *testing.T) {
+	t.Run("rejects every change of one character", func(t *testing.T) {
 		for i := range len(text) {
 			for _, c := range []byte(base62 + "_-") {
 				changed := text[:i] + string(c) + text[i+1:]
@@ -169,14 +169,14 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		// As it is, most mutations fail the checksum: give each a right one too.
-		check(t, text)
-		check(t, text+slowChecksum(text))
+		checkParse(t, text)
+		checkParse(t, text+slowChecksum(text)) // most mutations have a wrong checksum
 	})
 }
 
-// check holds Parse to a description of the format that shares no code with it.
-func check(t *testing.T, text string) {
+// checkParse compares Parse with a description of the format that shares no code
+// with it.
+func checkParse(t *testing.T, text string) {
 	id, mode, ok := Parse(text)
 	want := len(text) == 58 &&
 		(text[:8] == "sk_test_" || text[:8] == "sk_live_") &&

@@ -13,7 +13,7 @@ const (
 	Write                    // create, update and delete: all other methods
 )
 
-// scopeNames holds the scopes in the order in which String writes them.
+// scopeNames has the scopes in the order in which String writes them.
 var scopeNames = []struct {
 	scope Scopes
 	name  string
@@ -22,8 +22,8 @@ var scopeNames = []struct {
 	{Write, "write"},
 }
 
-// ParseScopes reads what String writes: names separated by commas, at least
-// one, in any order.
+// ParseScopes parses names of scopes separated by commas: at least one, in any
+// order.
 func ParseScopes(text string) (Scopes, error) {
 	var scopes Scopes
 	for name := range strings.SplitSeq(text, ",") {
@@ -45,7 +45,7 @@ func scopeNamed(name string) Scopes {
 	return 0
 }
 
-// Has reports whether s holds all of the wanted scopes.
+// Has reports whether s has all of the wanted scopes.
 func (s Scopes) Has(wanted Scopes) bool {
 	return s&wanted == wanted
 }

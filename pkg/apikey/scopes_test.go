@@ -17,7 +17,7 @@ func TestParseScopes(t *testing.T) {
 		})
 	}
 	for _, text := range []string{"", ",", "read,", "read, write", "READ", "admin", "read write"} {
-		t.Run("refuses "+text, func(t *testing.T) {
+		t.Run("rejects "+text, func(t *testing.T) {
 			if got, err := ParseScopes(text); err == nil {
 				t.Errorf("ParseScopes = %v", got)
 			}
@@ -36,9 +36,9 @@ func TestScopes(t *testing.T) {
 		}
 	}
 	if both := Read | Write; !both.Has(Read) || !both.Has(Write) || !both.Has(both) {
-		t.Error("read,write lacks one of them")
+		t.Error("read,write lacks a scope")
 	}
 	if Read.Has(Write) || Read.Has(Read|Write) || Scopes(0).Has(Read) {
-		t.Error("a scope was had that was not given")
+		t.Error("a set has a scope that is not in it")
 	}
 }
