@@ -6,111 +6,86 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
 )
 
-// A dataDir is a directory that keeps an engine's data. It holds
-//
-//	leads.db     the data, and beside it what SQLite adds
-//	engine.json  where the engine that runs over it listens
-//
-// An engine holds a lock on engine.json as long as it lives. So the file can
-// be believed while it is locked, and no two engines share the data.
-type dataDir struct {
-	path string
-	lock *os.File // engine.json
-}
+// The files in a data directory.
+const (
+	dataFile = "leads.db"    // the SQLite database; SQLite adds files beside it
+	infoFile = "engine.json" // an engineInfo; the running engine holds a lock on it
+)
 
-// notice is the content of engine.json.
-type notice struct {
+// engineInfo is the content of engine.json. It is valid while the file is
+// locked. The lock also prevents a second engine over the same data.
+type engineInfo struct {
 	Endpoint string `json:"endpoint"`
 	PID      int    `json:"pid"` // of the engine
 }
 
-// claimDir makes the directory where it does not exist and locks it. Whatever
-// is made is for its owner alone.
-func claimDir(path string) (*dataDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("the data directory cannot be made, give another: %w", err)
+// lockDir creates the data directory if needed, locks it and returns engine.json.
+// The engine inherits the lock: it lasts until every process that has the file
+// open has closed it. Only the owner can read what lockDir creates.
+func lockDir(dir string) (*os.File, error) {
+	err := os.MkdirAll(dir, 0o700)
+	var data, info *os.File
+	if err == nil {
+		// SQLite would create this file readable for everyone. It gives the
+		// files that it adds later the mode of this one.
+		data, err = openPrivate(filepath.Join(dir, dataFile))
 	}
-	lock, err := openPrivate(filepath.Join(path, "engine.json"))
+	if err == nil {
+		data.Close()
+		info, err = openPrivate(filepath.Join(dir, infoFile))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the data directory cannot be used, give another: %w", err)
 	}
-	d := &dataDir{path, lock}
-	if err := d.acquire(); err != nil {
-		d.Close()
-		return nil, err
+	if err := lockFile(info); err != nil {
+		info.Close()
+		if err == syscall.EWOULDBLOCK {
+			return nil, fmt.Errorf("another process uses the data in %s: end it (leads serve) or give another data directory", dir)
+		}
+		return nil, fmt.Errorf("the data directory %s cannot be locked, give one on a local disk: %w", dir, err)
 	}
-	// SQLite would make this one readable for everyone. Those that it makes
-	// later get the mode of this one.
-	data, err := openPrivate(d.dataFile())
-	if err != nil {
-		d.Close()
-		return nil, fmt.Errorf("the data directory cannot be used, give another: %w", err)
-	}
-	data.Close()
-	return d, nil
+	return info, nil
 }
 
 func openPrivate(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 }
 
-// acquire locks the directory. It tries again for a moment, because Running
-// holds the lock for the blink of an eye.
-func (d *dataDir) acquire() error {
-	var err error
+// lockFile locks the file. It tries for 200 ms, because Running holds the lock
+// for a moment.
+func lockFile(file *os.File) (err error) {
 	for range 10 {
-		err = syscall.Flock(int(d.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != syscall.EWOULDBLOCK {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err == syscall.EWOULDBLOCK {
-		return fmt.Errorf("another process uses the data in %s: end it (leads serve) or give another data directory", d.path)
-	}
-	if err != nil {
-		return fmt.Errorf("the data directory %s cannot be locked, give one on a local disk: %w", d.path, err)
-	}
-	return nil
-}
-
-// handTo has the command use the directory and inherit the lock, which lasts
-// until the last of those who have it has ended.
-func (d *dataDir) handTo(cmd *exec.Cmd) {
-	cmd.Args = append(cmd.Args, "--db-path", d.dataFile())
-	cmd.ExtraFiles = []*os.File{d.lock}
-}
-
-func (d *dataDir) dataFile() string {
-	return filepath.Join(d.path, "leads.db")
-}
-
-// announce writes where the engine listens.
-func (d *dataDir) announce(e *Engine) error {
-	text, err := json.Marshal(notice{e.endpoint, e.cmd.Process.Pid})
-	if err != nil {
-		return err
-	}
-	if err := d.lock.Truncate(0); err != nil {
-		return err
-	}
-	_, err = d.lock.WriteAt(append(text, '\n'), 0)
 	return err
 }
 
-// Close gives up this process's hold on the lock.
-func (d *dataDir) Close() error { return d.lock.Close() }
+func writeInfo(file *os.File, info engineInfo) error {
+	text, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	if err := file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = file.WriteAt(append(text, '\n'), 0)
+	return err
+}
 
-// Running returns the endpoint of the engine that runs over the data in dir.
-// It is not ok when none does.
+// Running returns the endpoint of the engine that runs over the data in dir. ok
+// is false if none does. The error is not nil while the engine is starting, or
+// if engine.json cannot be read.
 func Running(dir string) (endpoint string, ok bool, err error) {
-	file, err := os.Open(filepath.Join(dir, "engine.json"))
+	file, err := os.Open(filepath.Join(dir, infoFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}
@@ -122,10 +97,9 @@ func Running(dir string) (endpoint string, ok bool, err error) {
 	if err != syscall.EWOULDBLOCK {
 		return "", false, err
 	}
-	var n notice
-	// An engine that is just starting has announced nothing yet.
-	if err := json.NewDecoder(file).Decode(&n); err != nil {
+	var info engineInfo
+	if err := json.NewDecoder(file).Decode(&info); err != nil {
 		return "", false, fmt.Errorf("the engine over %s is starting, try again in a moment", dir)
 	}
-	return n.Endpoint, true, nil
+	return info.Endpoint, true, nil
 }

@@ -1,12 +1,8 @@
 package localdb
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha512"
-	"encoding/base64"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,31 +14,31 @@ import (
 	"time"
 )
 
-// Version is the version of dynoxide that this package runs.
-const Version = "1.2.1"
+// version is the version of dynoxide that this package runs.
+const version = "1.2.1"
 
-// packages names the npm package with the program, by GOOS/GOARCH.
+// packages lists the npm package of the engine for each GOOS/GOARCH.
 var packages = map[string]npmPackage{
 	"linux/amd64": {
-		name:      "@dynoxide/linux-x64",
-		integrity: "sha512-sBHqlxJ9ANkLluFkYRfd5r8Y0ApFew4FhOrlhgRAgD4XzEoFOukEo1nuBTQ1+jTtofqwn4NWQ2k0Tn5mNTjgUg==",
+		name:   "@dynoxide/linux-x64",
+		sha256: "be909b7910d3fb552e85db10ef3c8ebae4bd35fee0f26dffdb6dfa5cc656426e",
 	},
-	// No one here has seen the bytes of these: what protects them is that npm
-	// compares each download with the hash that the registry gives for it.
+	// The hashes of these programs are not known. npm compares each download
+	// with the hash that its registry gives.
 	"linux/arm64":  {name: "@dynoxide/linux-arm64"},
 	"darwin/amd64": {name: "@dynoxide/darwin-x64"},
 	"darwin/arm64": {name: "@dynoxide/darwin-arm64"},
 }
 
 type npmPackage struct {
-	name      string
-	integrity string // of its tarball, as in a package-lock.json; "" when not known
+	name   string
+	sha256 string // of the program, in hexadecimal; empty if unknown
 }
 
-// fetch returns the path of the program, which it fetches where the user's
-// cache has none. Several processes may do so at the same time: each works in
-// a directory of its own, and the last step, a rename, is atomic.
-func fetch(ctx context.Context, log io.Writer) (string, error) {
+// findProgram returns the path of the engine's program in the user's cache. It
+// downloads the program if it is not there. Several processes may do so at the
+// same time: each works in its own directory and renames the program at the end.
+func findProgram(ctx context.Context, log io.Writer) (string, error) {
 	platform := runtime.GOOS + "/" + runtime.GOARCH
 	pkg, ok := packages[platform]
 	if !ok {
@@ -50,132 +46,90 @@ func fetch(ctx context.Context, log io.Writer) (string, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no place for the engine, set HOME or XDG_CACHE_HOME: %w", err)
+		return "", fmt.Errorf("there is no directory for the engine, set HOME or XDG_CACHE_HOME: %w", err)
 	}
-	program := filepath.Join(cache, "leads", "dynoxide-"+Version, "dynoxide")
+	program := filepath.Join(cache, "leads", "dynoxide-"+version, "dynoxide")
 	if _, err := os.Stat(program); err == nil {
 		return program, nil
 	}
-
-	fmt.Fprintf(log, "Fetching the database engine, dynoxide %s: 4 MB, once.\n", Version)
-	if err := install(ctx, pkg, program); err != nil {
-		return "", err
-	}
-	return program, nil
+	fmt.Fprintf(log, "Fetching the database engine, dynoxide %s: 4 MB, once.\n", version)
+	return program, download(ctx, pkg, program)
 }
 
-// install puts the program of the package at path.
-func install(ctx context.Context, pkg npmPackage, path string) error {
-	home := filepath.Dir(path)
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		return fmt.Errorf("there is no place for the engine, set XDG_CACHE_HOME to a directory of yours: %w", err)
+// download writes the program of the package to path.
+func download(ctx context.Context, pkg npmPackage, path string) error {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	var dir string
+	if err == nil {
+		dir, err = os.MkdirTemp(filepath.Dir(path), "fetch-")
 	}
-	dir, err := os.MkdirTemp(home, "fetch-")
 	if err != nil {
-		return fmt.Errorf("there is no place for the engine, set XDG_CACHE_HOME to a directory of yours: %w", err)
+		return fmt.Errorf("the directory for the engine cannot be created, set XDG_CACHE_HOME to another: %w", err)
 	}
 	defer os.RemoveAll(dir)
-
-	tarball, err := download(ctx, pkg, dir)
-	if err != nil {
+	if err := installPackage(ctx, pkg, dir); err != nil {
 		return err
 	}
-	if err := verify(tarball, pkg); err != nil {
+	program := filepath.Join(dir, "node_modules", filepath.FromSlash(pkg.name), "dynoxide")
+	if err := verifyProgram(program, pkg); err != nil {
 		return err
-	}
-	program := filepath.Join(dir, "dynoxide")
-	if err := unpack(tarball, program); err != nil {
-		return fmt.Errorf("the engine's package cannot be unpacked: %w", err)
 	}
 	return os.Rename(program, path)
 }
 
-// download has npm fetch the package's tarball into dir, since npm knows the
+// installPackage installs the package in dir with npm, because npm knows the
 // user's registry, proxy and certificates.
-func download(ctx context.Context, pkg npmPackage, dir string) ([]byte, error) {
-	npm := exec.CommandContext(ctx, "npm", "pack", pkg.name+"@"+Version, "--json",
-		// By itself npm takes more than a minute to say that it has no network.
+func installPackage(ctx context.Context, pkg npmPackage, dir string) error {
+	npm := exec.CommandContext(ctx, "npm", "install", pkg.name+"@"+version, "--prefix", dir, "--json",
+		"--ignore-scripts", "--no-save", "--no-package-lock", "--no-audit", "--no-fund",
+		// With its own settings, npm needs more than a minute to report a missing network.
 		"--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
-	npm.Dir = dir
-	npm.WaitDelay = time.Second // for what npm started, when it is called off
-	said, err := npm.Output()
+	npm.WaitDelay = time.Second // for the processes that npm started
+	output, err := npm.Output()
 	switch {
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, errors.New("npm is missing, which fetches the database engine: install Node.js 20 or newer from https://nodejs.org, or set DYNAMODB_ENDPOINT to the address of another engine")
+		return errors.New("npm is missing, which fetches the database engine: install Node.js 20 or newer from https://nodejs.org, or set DYNAMODB_ENDPOINT to the address of another engine")
 	case err != nil:
-		return nil, npmError(pkg, said, err)
+		return describeNPMError(pkg, output, err)
 	}
-	tarballs, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
-	if err != nil || len(tarballs) != 1 {
-		return nil, fmt.Errorf("npm left %d packages instead of one, update it: npm install -g npm", len(tarballs))
-	}
-	return os.ReadFile(tarballs[0])
+	return nil
 }
 
-// npmError makes a sentence of how npm pack --json fails.
-func npmError(pkg npmPackage, said []byte, err error) error {
+// describeNPMError returns an error that says what to do after npm failed with
+// this output.
+func describeNPMError(pkg npmPackage, output []byte, err error) error {
 	var failure struct {
-		Error struct{ Code, Summary string }
+		Error struct{ Code string }
 	}
-	if json.Unmarshal(said, &failure) != nil || failure.Error.Code == "" {
-		return fmt.Errorf("npm failed to fetch the database engine, see npm pack %s@%s: %w", pkg.name, Version, err)
+	if json.Unmarshal(output, &failure) != nil || failure.Error.Code == "" {
+		return fmt.Errorf("npm failed to fetch the database engine, run npm install %s@%s to see why: %w", pkg.name, version, err)
 	}
 	switch code := failure.Error.Code; code {
 	case "E404", "ETARGET":
-		return fmt.Errorf("npm's registry does not have the database engine (%s@%s): set DYNAMODB_ENDPOINT to the address of another engine, such as DynamoDB Local", pkg.name, Version)
+		return fmt.Errorf("npm's registry does not have the database engine (%s@%s): set DYNAMODB_ENDPOINT to the address of another engine, such as DynamoDB Local", pkg.name, version)
 	case "EINTEGRITY":
-		return fmt.Errorf("npm received something else than the database engine (%s): run npm cache clean --force and try again", code)
+		return fmt.Errorf("npm received damaged data instead of the database engine (%s): run npm cache clean --force and try again", code)
 	default:
 		return fmt.Errorf("npm cannot fetch the database engine (%s): check the network and npm's proxy and registry settings (npm config list), then try again", code)
 	}
 }
 
-// verify compares the tarball with the hash that is known for the package.
-func verify(tarball []byte, pkg npmPackage) error {
-	sum := sha512.Sum512(tarball)
-	got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
-	if pkg.integrity != "" && got != pkg.integrity {
-		return fmt.Errorf("the database engine that npm fetched (%s@%s) is not the known one: do not use it, and ask who runs npm's registry for you why its hash is %s", pkg.name, Version, got)
-	}
-	return nil
-}
-
-// unpack writes the program in the tarball to path.
-func unpack(tarball []byte, path string) error {
-	uncompressed, err := gzip.NewReader(bytes.NewReader(tarball))
+// verifyProgram compares the program with the known hash of the package.
+func verifyProgram(path string, pkg npmPackage) error {
+	program, err := os.Open(path)
 	if err != nil {
-		return err
-	}
-	files := tar.NewReader(uncompressed)
-	for {
-		file, err := files.Next()
-		if err == io.EOF {
-			return errors.New("it holds no package/dynoxide")
-		}
-		if err != nil {
-			return err
-		}
-		if file.Name == "package/dynoxide" {
-			return writeProgram(path, files)
-		}
-	}
-}
-
-func writeProgram(path string, content io.Reader) error {
-	program, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
-	if err != nil {
-		return err
+		return fmt.Errorf("npm fetched a package without the database engine: %w", err)
 	}
 	defer program.Close()
-	if _, err := io.Copy(program, content); err != nil {
+	hash := sha256.New()
+	if _, err := io.Copy(hash, program); err != nil {
 		return err
 	}
-	// On the disk before it gets its final name, lest a machine that loses
-	// power keep a program of which half is missing.
-	if err := program.Sync(); err != nil {
-		return err
+	if got := fmt.Sprintf("%x", hash.Sum(nil)); pkg.sha256 != "" && got != pkg.sha256 {
+		return fmt.Errorf("the database engine that npm fetched (%s@%s) is not the known one: do not use it, and ask the operator of your npm registry why its SHA-256 is %s", pkg.name, version, got)
 	}
-	return program.Close()
+	// A power failure must not leave half a program under the final name.
+	return program.Sync()
 }

@@ -1,118 +1,128 @@
 // Package localdb runs dynoxide, a database engine that speaks DynamoDB's
-// protocol, for development and for tests. It is one program of a few
-// megabytes over SQLite, starts in some 20 ms and needs neither Docker nor
-// Java. The package fetches it once, with npm, and keeps it in the user's
-// cache.
+// protocol, for development and for tests. The engine is one program of 8 MB
+// over SQLite. It starts in about 20 ms and needs neither Docker nor Java. The
+// package downloads it once, with npm, into the user's cache.
 //
-// An engine ends with the process that started it, unlike a server that one
-// has to remember to stop. Engines run on Linux and macOS.
+// An engine ends with the process that started it; on macOS it survives if that
+// process is killed. Engines run on Linux and macOS.
 package localdb
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// Memory as Options.Data keeps the data in memory, for as long as the engine
-// runs.
+// Memory is the value of Options.Data that keeps the data in memory. They are
+// lost when the engine ends.
 const Memory = ":memory:"
 
-// Options say how to run an engine.
+// Options configure an engine.
 type Options struct {
-	// Data is the directory that keeps the data, or Memory. It is made where
-	// it does not exist. Only one engine at a time can use it.
+	// Data is the directory for the data, or Memory. Start creates the
+	// directory if needed. Only one engine at a time can use it.
 	Data string
-	// Host is the IPv4 address to listen on, 127.0.0.1 when empty. The engine asks
-	// nobody for a password: whoever reaches the address has the data.
+	// Host is the IPv4 address to listen on; the default is 127.0.0.1. The
+	// engine checks no credentials: whoever reaches the address can read and
+	// write all data.
 	Host string
-	// Log gets a sentence about what takes long. It may be nil.
+	// Log receives a line before a download. It may be nil.
 	Log io.Writer
 }
 
 // An Engine is a running engine.
 type Engine struct {
-	endpoint string
-	cmd      *exec.Cmd
-	output   *output
-	stopping atomic.Bool
-	done     chan struct{}
+	endpoint  string
+	cmd       *exec.Cmd
+	listening chan struct{} // closed when the engine listens
+	stopping  atomic.Bool
+	done      chan struct{} // closed when the engine has ended
+	output    []string      // the last lines of output; complete when done is closed
 }
 
-// stopTime is how long an engine gets to end in good order. It needs a few
-// milliseconds, and what it has acknowledged is safe even when it is killed.
-const stopTime = 5 * time.Second
+const (
+	// stopTimeout is how long Stop waits before it kills the engine. An engine
+	// needs a few milliseconds. A kill loses no acknowledged write.
+	stopTimeout = 5 * time.Second
 
-// Start starts an engine and returns when it answers. It fetches the program
-// first where this machine has none. ctx bounds the start and not the life of
-// the engine, which Stop ends.
+	// outputLines is how many lines of output an Engine keeps for its error.
+	outputLines = 20
+)
+
+// Start starts an engine and returns when it listens. It first downloads the
+// program if this machine does not have it. ctx limits only the start; Stop ends
+// the engine.
 func Start(ctx context.Context, o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
-	program, err := fetch(ctx, o.Log)
+	program, err := findProgram(ctx, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	host := cmp.Or(o.Host, "127.0.0.1")
+	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	if o.Data == Memory {
-		return launch(ctx, program, host, nil)
+		return launch(ctx, program, o, nil)
 	}
-	dir, err := claimDir(o.Data)
+	info, err := lockDir(o.Data)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	e, err := launch(ctx, program, host, dir)
+	defer info.Close() // the engine keeps the lock
+	e, err := launch(ctx, program, o, info)
 	if err != nil {
 		return nil, err
 	}
-	if err := dir.announce(e); err != nil {
+	if err := writeInfo(info, engineInfo{e.endpoint, e.cmd.Process.Pid}); err != nil {
 		e.Stop()
 		return nil, err
 	}
 	return e, nil
 }
 
-// launch runs the program on a free port, over dir or, when it is nil, in
-// memory. There is a moment in which another process can take the port that
-// was found free: then it tries another.
-func launch(ctx context.Context, program, host string, dir *dataDir) (*Engine, error) {
+// launch runs the program on a free port. Another process can take the port
+// before the engine does; launch then tries another port. info is the locked
+// engine.json of the data directory, or nil for data in memory.
+func launch(ctx context.Context, program string, o Options, info *os.File) (*Engine, error) {
 	for attempt := 1; ; attempt++ {
-		port, err := freePort(host)
+		port, err := findFreePort(o.Host)
 		if err != nil {
 			return nil, err
 		}
 		e := &Engine{
-			endpoint: "http://" + net.JoinHostPort(host, port),
-			cmd:      exec.Command(program, "serve", "--host", host, "--port", port),
-			output:   newOutput(),
-			done:     make(chan struct{}),
+			endpoint:  "http://" + net.JoinHostPort(o.Host, port),
+			cmd:       exec.Command(program, "serve", "--host", o.Host, "--port", port),
+			listening: make(chan struct{}),
+			done:      make(chan struct{}),
 		}
-		e.cmd.Stdout, e.cmd.Stderr = e.output, e.output
-		e.cmd.SysProcAttr = attributes()
-		if dir != nil {
-			dir.handTo(e.cmd)
+		e.cmd.SysProcAttr = processAttributes()
+		if info != nil {
+			e.cmd.Args = append(e.cmd.Args, "--db-path", filepath.Join(o.Data, dataFile))
+			e.cmd.ExtraFiles = []*os.File{info}
 		}
 		err = e.start(ctx)
 		if err == nil {
 			return e, nil
 		}
-		if attempt == 5 || !strings.Contains(e.output.String(), "already in use") {
+		if attempt == 5 || !strings.Contains(err.Error(), "already in use") {
 			return nil, err
 		}
 	}
 }
 
-func freePort(host string) (string, error) {
+func findFreePort(host string) (string, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", fmt.Errorf("the engine can only listen on an address of this machine: %w", err)
@@ -125,12 +135,12 @@ func freePort(host string) (string, error) {
 // start starts the process and waits until it listens.
 func (e *Engine) start(ctx context.Context) error {
 	started := make(chan error)
-	go e.live(started)
+	go e.run(started)
 	if err := <-started; err != nil {
 		return fmt.Errorf("the engine's program does not run, delete it so that it is fetched again: %w", err)
 	}
 	select {
-	case <-e.output.listening:
+	case <-e.listening:
 		return nil
 	case <-e.done:
 		return e.Err()
@@ -140,53 +150,70 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 }
 
-// live is the life of the process from its start to its end.
-func (e *Engine) live(started chan<- error) {
-	// Linux ends an engine with the thread, not the process, that started it
-	// (PR_SET_PDEATHSIG in prctl(2)). So this thread is not to end before.
+// run starts the process, reports that on started, and returns when the process
+// has ended.
+func (e *Engine) run(started chan<- error) {
+	// Linux kills an engine when the thread that started it ends (see
+	// PR_SET_PDEATHSIG in prctl(2)), so this thread must live as long.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := e.cmd.Start()
+	output, err := e.cmd.StderrPipe()
+	if err == nil {
+		e.cmd.Stdout = e.cmd.Stderr
+		err = e.cmd.Start()
+	}
 	started <- err
 	if err == nil {
-		e.cmd.Wait() // how it ended is in e.cmd.ProcessState
+		e.readOutput(output)
+		e.cmd.Wait() // sets e.cmd.ProcessState
 		close(e.done)
 	}
 }
 
-// Endpoint returns the engine's address, such as http://127.0.0.1:41523. It
-// takes any credentials and any region.
+// readOutput reads the engine's output to its end.
+func (e *Engine) readOutput(output io.Reader) {
+	setListening := sync.OnceFunc(func() { close(e.listening) })
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "listening on") {
+			setListening()
+		}
+		e.output = append(e.output, lines.Text())
+		if len(e.output) > outputLines {
+			e.output = e.output[1:]
+		}
+	}
+	io.Copy(io.Discard, output) // after a line that is too long for the scanner
+}
+
+// Endpoint returns the engine's address, such as http://127.0.0.1:41523. The
+// engine accepts any credentials and any region.
 func (e *Engine) Endpoint() string { return e.endpoint }
 
 // Done returns a channel that is closed when the engine has ended.
 func (e *Engine) Done() <-chan struct{} { return e.done }
 
-// Err says, once Done is closed, why the engine ended and what it said last.
-// It is nil when Stop ended it in good order.
+// Err returns, after Done is closed, why the engine ended, with its last output.
+// It returns nil if Stop ended it normally.
 func (e *Engine) Err() error {
-	if e.stopping.Load() && e.obeyed() {
+	// An engine that has just started dies of SIGTERM; later it exits with 0.
+	status, ok := e.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if e.stopping.Load() && ok && (status.ExitStatus() == 0 || status.Signal() == syscall.SIGTERM) {
 		return nil
 	}
-	return fmt.Errorf("the engine ended (%s) and its last words were %q: try again, with another data directory if it says the same",
-		e.cmd.ProcessState, e.output)
+	return fmt.Errorf("the engine ended (%s) and its last output was %q: try again, and use another data directory if the output is the same",
+		e.cmd.ProcessState, strings.Join(e.output, " "))
 }
 
-// obeyed reports whether the process ended as SIGTERM has it end: it heeds the
-// signal once it is up, and dies of it in the moment before.
-func (e *Engine) obeyed() bool {
-	status, ok := e.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && (status.ExitStatus() == 0 || status.Signal() == syscall.SIGTERM)
-}
-
-// Stop ends the engine and returns when it has ended, within some seconds. It
-// may be called more than once.
+// Stop ends the engine and returns when it has ended, after a few seconds at
+// most. It returns the same error as Err. It may be called more than once.
 func (e *Engine) Stop() error {
 	e.stopping.Store(true)
-	// Both signals fail only when the process has ended already.
+	// Signal and Kill fail only if the process has already ended.
 	e.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-e.done:
-	case <-time.After(stopTime):
+	case <-time.After(stopTimeout):
 		e.cmd.Process.Kill()
 		<-e.done
 	}

@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// startVariable makes the test binary a process that starts an engine over the
-// data that it names and holds it until its input ends.
+// startVariable names an environment variable. If it is set, the test binary
+// starts an engine over the data that it names, and stops it when its input ends.
 const startVariable = "ENGINE_TEST_START"
 
 func TestMain(m *testing.M) {
@@ -78,7 +78,7 @@ const oneTable = `{
 }`
 
 func TestStart(t *testing.T) {
-	t.Run("an engine in memory answers until it is stopped", func(t *testing.T) {
+	t.Run("an engine in memory answers until Stop", func(t *testing.T) {
 		e := start(t, Memory)
 		if got := call(t, e.Endpoint(), "ListTables", "{}"); got != `{"TableNames":[]}` {
 			t.Errorf("a new engine has the tables %s", got)
@@ -98,7 +98,7 @@ func TestStart(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "new", "data")
 		e := start(t, dir)
 		call(t, e.Endpoint(), "CreateTable", oneTable)
-		onlyForOwner(t, dir)
+		checkPrivate(t, dir)
 		if err := e.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -132,9 +132,9 @@ func TestStart(t *testing.T) {
 		wantError(t, err, "another process uses the data in "+dir)
 	})
 
-	t.Run("data that is none is refused with the engine's words", func(t *testing.T) {
+	t.Run("a damaged database is refused with the engine's output", func(t *testing.T) {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "leads.db"), []byte("these are no data"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "leads.db"), []byte("not a database"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Start(t.Context(), Options{Data: dir})
@@ -144,7 +144,7 @@ func TestStart(t *testing.T) {
 		}
 	})
 
-	t.Run("a data directory that cannot be is refused", func(t *testing.T) {
+	t.Run("a file as data directory is refused", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -153,22 +153,22 @@ func TestStart(t *testing.T) {
 		wantError(t, err, "give another")
 	})
 
-	t.Run("a start that is called off leaves no engine", func(t *testing.T) {
+	t.Run("a cancelled start leaves no engine", func(t *testing.T) {
 		dir := t.TempDir()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		// Either may come first: then it is there, and to be stopped.
+		// The engine may start before Start sees the cancellation.
 		if e, err := Start(ctx, Options{Data: dir}); err == nil {
 			e.Stop()
 		} else if !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want the cancellation", err)
+			t.Errorf("got %v, want context.Canceled", err)
 		}
 		if _, ok, err := Running(dir); ok || err != nil {
 			t.Errorf("Running = %v, %v", ok, err)
 		}
 	})
 
-	t.Run("an engine that dies says so", func(t *testing.T) {
+	t.Run("Err reports an engine that was killed", func(t *testing.T) {
 		e := start(t, Memory)
 		if err := e.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestStart(t *testing.T) {
 		wantError(t, e.Stop(), "the engine ended (signal: killed)")
 	})
 
-	t.Run("an engine that someone else ends says so", func(t *testing.T) {
+	t.Run("Err reports an engine that another process ended", func(t *testing.T) {
 		e := start(t, Memory)
 		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -190,23 +190,23 @@ func TestStart(t *testing.T) {
 
 func TestRunning(t *testing.T) {
 	dir := t.TempDir()
-	none := func(t *testing.T) {
+	wantNone := func(t *testing.T) {
 		t.Helper()
 		if endpoint, ok, err := Running(dir); ok || err != nil {
 			t.Errorf("Running = %q, %v, %v, want none", endpoint, ok, err)
 		}
 	}
-	none(t)
+	wantNone(t)
 	e := start(t, dir)
 	if endpoint, ok, err := Running(dir); endpoint != e.Endpoint() || !ok || err != nil {
 		t.Errorf("Running = %q, %v, %v, want %s", endpoint, ok, err, e.Endpoint())
 	}
 	e.Stop()
-	none(t)
+	wantNone(t)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	none(t)
+	wantNone(t)
 }
 
 func TestEngineEndsWithItsParent(t *testing.T) {
@@ -240,8 +240,7 @@ func TestEngineEndsWithItsParent(t *testing.T) {
 				t.Fatal(err)
 			}
 			parent.Wait()
-			// The engine holds the lock while it lives, so this waits for its
-			// end: for ever, were there none.
+			// The engine holds the lock while it runs, so this waits for its end.
 			file, err := os.Open(filepath.Join(dir, "engine.json"))
 			if err != nil {
 				t.Fatal(err)
@@ -250,19 +249,19 @@ func TestEngineEndsWithItsParent(t *testing.T) {
 			if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH); err != nil {
 				t.Fatal(err)
 			}
-			var n notice
-			if err := json.NewDecoder(file).Decode(&n); err != nil {
+			var info engineInfo
+			if err := json.NewDecoder(file).Decode(&info); err != nil {
 				t.Fatal(err)
 			}
-			if res, err := http.Get(n.Endpoint); err == nil {
+			if res, err := http.Get(info.Endpoint); err == nil {
 				t.Errorf("the engine still answers %s", res.Status)
 			}
 		})
 	}
 }
 
-// onlyForOwner checks the directory and all in it.
-func onlyForOwner(t *testing.T, dir string) {
+// checkPrivate checks that only the owner can use the directory and its files.
+func checkPrivate(t *testing.T, dir string) {
 	t.Helper()
 	files := 0
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

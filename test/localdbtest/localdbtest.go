@@ -1,4 +1,4 @@
-// Package localdbtest gives tests a database engine.
+// Package localdbtest starts a database engine for a test.
 package localdbtest
 
 import (
@@ -7,9 +7,8 @@ import (
 	"overplane.dev/leads/pkg/localdb"
 )
 
-// Start starts an empty engine in memory, which ends with the test, and returns
-// its endpoint. It takes some 20 ms. The test fails where there can be no
-// engine: none is skipped for it.
+// Start starts an empty engine in memory and returns its endpoint, in about 20 ms.
+// The engine ends with the test. If it cannot start, the test fails.
 func Start(t testing.TB) (endpoint string) {
 	t.Helper()
 	e, err := localdb.Start(t.Context(), localdb.Options{Data: localdb.Memory, Log: t.Output()})
