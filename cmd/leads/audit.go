@@ -6,57 +6,38 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/pkg/lead"
 )
 
-// progressPause is the time between two words on how far a command is.
-const progressPause = 2 * time.Second
-
-func audit(flags *flag.FlagSet) func(context.Context, []string) error {
-	var tenant lead.Tenant
-	tenantFlags(flags, &tenant)
-	repair := flags.Bool("repair", false, "put right what differs; the API may go on serving")
-	data := dataFlag(flags, servedData)
-
-	return func(ctx context.Context, args []string) error {
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		if err := needTenant(tenant); err != nil {
-			return err
-		}
-		db, err := openDatabase(ctx, *data)
-		if err != nil {
-			return err
-		}
-		differences, said := 0, time.Now()
+func audit(flags *flag.FlagSet) func(context.Context, string) error {
+	tenant := addTenantFlags(flags)
+	repair := flags.Bool("repair", false, "correct the wrong counts; the API can run meanwhile")
+	return withDatabase(flags, func(ctx context.Context, db database, _ string) error {
+		differences, bar := 0, newProgressBar("leads")
 		leads, err := db.Audit(ctx, dynamo.Audit{
-			Tenant: tenant,
+			Tenant: *tenant,
 			Repair: *repair,
 			Found: func(d dynamo.Difference) {
 				differences++
+				bar.clear()
 				fmt.Printf("%s: counted as %d, should be %d\n", d.Of, d.Says, d.ShouldBe)
 			},
-			Progress: func(counted, of int64) {
-				if time.Since(said) >= progressPause {
-					fmt.Fprintf(os.Stderr, "Counted %d of %d leads.\n", counted, of)
-					said = time.Now()
-				}
+			Progress: func(counted, total int64) {
+				bar.update(counted, total, counted)
 			},
 		})
+		bar.clear()
 		switch {
 		case err != nil:
-			return db.explain(err)
+			return db.explainError(err)
 		case differences == 0:
 			fmt.Fprintf(os.Stderr, "Account %s has %d leads in %s mode, and all counts of them are right.\n", tenant.Account, leads, tenant.Mode)
 		case *repair:
-			fmt.Fprintf(os.Stderr, "%d counts were wrong and are put right.\n", differences)
+			fmt.Fprintf(os.Stderr, "%d counts were wrong and are corrected.\n", differences)
 		default:
-			return errors.New("counts are wrong: leads audit -repair puts them right")
+			return errors.New("counts are wrong: run leads audit -repair to correct them")
 		}
 		return nil
-	}
+	})
 }

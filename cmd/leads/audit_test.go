@@ -14,9 +14,9 @@ import (
 	"overplane.dev/leads/pkg/localdb"
 )
 
-// harm adds seven to a count in the books of a tenant, such as acme/test, of the
-// leads serve that runs in a directory.
-func harm(ctx context.Context, dir, tenant string) error {
+// corruptCounter adds seven to a counter of a tenant, such as acme/test, in the
+// database of the leads serve that runs in dir.
+func corruptCounter(ctx context.Context, dir, tenant string) error {
 	endpoint, running, err := localdb.Running(filepath.Join(dir, ".leads"))
 	if err != nil || !running {
 		return errors.Join(err, errors.New("no engine is running"))
@@ -26,29 +26,29 @@ func harm(ctx context.Context, dir, tenant string) error {
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
-	books := map[string]types.AttributeValue{":books": &types.AttributeValueMemberS{Value: tenant + "/books"}}
+	partition := map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: tenant + "/books"}}
 	out, err := client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 aws.String("leads"),
-		KeyConditionExpression:    aws.String("pk = :books"),
-		ExpressionAttributeValues: books,
+		KeyConditionExpression:    aws.String("pk = :pk"),
+		ExpressionAttributeValues: partition,
 	})
 	if err != nil {
 		return err
 	}
-	for _, book := range out.Items {
-		for mark := range book {
-			if !strings.HasPrefix(mark, "c") {
+	for _, item := range out.Items {
+		for name := range item {
+			if !strings.HasPrefix(name, "c") {
 				continue
 			}
 			_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 				TableName:                 aws.String("leads"),
-				Key:                       map[string]types.AttributeValue{"pk": book["pk"], "sk": book["sk"]},
-				UpdateExpression:          aws.String("ADD #mark :seven"),
-				ExpressionAttributeNames:  map[string]string{"#mark": mark},
+				Key:                       map[string]types.AttributeValue{"pk": item["pk"], "sk": item["sk"]},
+				UpdateExpression:          aws.String("ADD #name :seven"),
+				ExpressionAttributeNames:  map[string]string{"#name": name},
 				ExpressionAttributeValues: map[string]types.AttributeValue{":seven": &types.AttributeValueMemberN{Value: "7"}},
 			})
 			return err
 		}
 	}
-	return errors.New("there are no books")
+	return errors.New("there is no counter")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/url"
@@ -23,85 +24,33 @@ import (
 	"overplane.dev/leads/pkg/localdb"
 )
 
-// answerTime is how long a database has to answer what a command asks of it.
-const answerTime = 10 * time.Second
+// databaseTimeout limits the time of a command that sends a few requests.
+const databaseTimeout = 10 * time.Second
 
-// database is the table and, for people, where it is.
+// database is the table of leads and keys.
 type database struct {
 	*dynamo.Table
-	place string
-	data  string // directory of the leads serve whose it is, if it is one's
+	name string // for messages, such as "table leads (AWS, eu-west-1)"
+	data string // the data directory, if the database is that of leads serve
 }
 
-func tableName() string { return cmp.Or(os.Getenv("LEADS_TABLE"), "leads") }
-
-// openLocal returns the table of an engine that takes any credentials. The
-// region matters to engines that keep the tables of each region apart.
-func openLocal(endpoint string) database {
-	client := dynamodb.New(dynamodb.Options{
-		BaseEndpoint: &endpoint,
-		Region:       cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
-		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-	}, dynamo.Configure)
-	return at(client, endpoint)
+// withDatabase defines the flag -data and returns a function that finds the
+// database and calls run. It prints which database that is, because keys and
+// leads look the same in each.
+func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database, arg string) error) func(context.Context, string) error {
+	data := flags.String("data", defaultData, "the data directory `DIR` of the running leads serve")
+	return func(ctx context.Context, arg string) error {
+		db, err := findDatabase(ctx, *data)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "Using %s.\n", db.name)
+		return run(ctx, db, arg)
+	}
 }
 
-// openEndpoint returns the table of the engine at DYNAMODB_ENDPOINT. Where
-// nobody listens it says so at once: the client would try until its time is up.
-func openEndpoint(ctx context.Context, endpoint string) (database, error) {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return database{}, fmt.Errorf("DYNAMODB_ENDPOINT is %q: give an address such as http://127.0.0.1:8000", endpoint)
-	}
-	db := openLocal(endpoint)
-	dialer := net.Dialer{Timeout: time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), u.Scheme)))
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return database{}, db.explain(err)
-	}
-	if err == nil {
-		conn.Close()
-	}
-	return db, nil
-}
-
-// openAWS returns the table on AWS, or wherever the caller's own configuration
-// says that DynamoDB is, for want of an engine over data.
-func openAWS(ctx context.Context, data string) (database, error) {
-	const instead = "start leads serve for the keys of this machine, name its data directory with -data if it is another, or set DYNAMODB_ENDPOINT"
-	settings, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
-	if err != nil {
-		return database{}, fmt.Errorf("the configuration for AWS cannot be read: %w", err)
-	}
-	if settings.Region == "" {
-		return database{}, fmt.Errorf("no engine is running over %s and no region of AWS is set: %s, or set AWS_REGION", data, instead)
-	}
-	if _, err := settings.Credentials.Retrieve(ctx); err != nil {
-		return database{}, fmt.Errorf("no engine is running over %s and there are no credentials for AWS: %s, or log in (aws sts get-caller-identity must work)", data, instead)
-	}
-	client := dynamodb.NewFromConfig(settings, dynamo.Configure)
-	return at(client, "AWS, "+settings.Region), nil
-}
-
-func at(client *dynamodb.Client, place string) database {
-	if endpoint := client.Options().BaseEndpoint; endpoint != nil {
-		place = *endpoint
-	}
-	name := tableName()
-	return database{Table: dynamo.New(client, name), place: fmt.Sprintf("table %s (%s)", name, place)}
-}
-
-// openDatabase returns the database that all commands but serve work on, as their
-// help says, and tells the user which that is: keys and leads look the same
-// everywhere.
-func openDatabase(ctx context.Context, data string) (database, error) {
-	db, err := findDatabase(ctx, data)
-	if err == nil {
-		fmt.Fprintf(os.Stderr, "Using %s.\n", db.place)
-	}
-	return db, err
-}
-
+// findDatabase returns the database at DYNAMODB_ENDPOINT, or that of the running
+// leads serve, or that on AWS. It does not check that the table exists.
 func findDatabase(ctx context.Context, data string) (database, error) {
 	if endpoint := os.Getenv("DYNAMODB_ENDPOINT"); endpoint != "" {
 		return openEndpoint(ctx, endpoint)
@@ -118,32 +67,91 @@ func findDatabase(ctx context.Context, data string) (database, error) {
 	return openAWS(ctx, data)
 }
 
-// explain makes a sentence of an error of the database.
-func (db database) explain(err error) error {
-	var absent *types.ResourceNotFoundException
-	var refused smithy.APIError
+// openLocal returns the table of an engine that accepts any credentials. Some
+// engines keep separate tables for each region.
+func openLocal(endpoint string) database {
+	return newDatabase(dynamodb.New(dynamodb.Options{
+		BaseEndpoint: &endpoint,
+		Region:       cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+	}, dynamo.Configure))
+}
+
+// openEndpoint returns the table of the engine at DYNAMODB_ENDPOINT. It returns
+// an error if nothing listens there; a request would be retried for ten seconds.
+func openEndpoint(ctx context.Context, endpoint string) (database, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return database{}, fmt.Errorf("DYNAMODB_ENDPOINT is %q: give an address such as http://127.0.0.1:8000", endpoint)
+	}
+	db := openLocal(endpoint)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), u.Scheme)))
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return database{}, db.explainError(err)
+	}
+	if err == nil {
+		conn.Close()
+	}
+	return db, nil
+}
+
+// openAWS returns the table that the user's ordinary configuration for AWS
+// selects. data is the data directory in which no engine runs, for messages.
+func openAWS(ctx context.Context, data string) (database, error) {
+	const alternatives = "start leads serve to use the database of this machine, select its data directory with -data, set DYNAMODB_ENDPOINT"
+	settings, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
+	if err != nil {
+		return database{}, fmt.Errorf("the configuration for AWS cannot be read: %w", err)
+	}
+	if settings.Region == "" {
+		return database{}, fmt.Errorf("no engine is running over %s and no region of AWS is set: %s, or set AWS_REGION", data, alternatives)
+	}
+	if _, err := settings.Credentials.Retrieve(ctx); err != nil {
+		return database{}, fmt.Errorf("no engine is running over %s and there are no credentials for AWS: %s, or log in (aws sts get-caller-identity must work)", data, alternatives)
+	}
+	return newDatabase(dynamodb.NewFromConfig(settings, dynamo.Configure)), nil
+}
+
+// newDatabase returns the table that LEADS_TABLE names.
+func newDatabase(client *dynamodb.Client) database {
+	location := "AWS, " + client.Options().Region
+	if endpoint := client.Options().BaseEndpoint; endpoint != nil {
+		location = *endpoint
+	}
+	table := cmp.Or(os.Getenv("LEADS_TABLE"), "leads")
+	return database{Table: dynamo.New(client, table), name: fmt.Sprintf("table %s (%s)", table, location)}
+}
+
+// explainError returns an error that tells the user what to do about an error of
+// the database.
+func (db database) explainError(err error) error {
+	var notFound *types.ResourceNotFoundException
+	var apiError smithy.APIError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted (%w)", context.Canceled)
-	case errors.As(err, &absent) && db.data != "":
-		return fmt.Errorf("there is no %s, where leads serve runs over %s: set LEADS_TABLE to the name of yours or, if yours is on AWS, end leads serve", db.place, db.data)
-	case errors.As(err, &absent):
-		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of yours", db.place)
-	case errors.As(err, &refused) && refused.ErrorFault() == smithy.FaultClient:
-		return fmt.Errorf("%s refuses (%s): %s", db.place, refused.ErrorCode(), refused.ErrorMessage())
+	case errors.As(err, &notFound) && db.data != "":
+		return fmt.Errorf("there is no %s, where leads serve runs over %s: set LEADS_TABLE to the name of your table or, if it is on AWS, end leads serve", db.name, db.data)
+	case errors.As(err, &notFound):
+		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of your table", db.name)
+	case errors.As(err, &apiError) && apiError.ErrorFault() == smithy.FaultClient:
+		return fmt.Errorf("%s refuses the request (%s): %s", db.name, apiError.ErrorCode(), apiError.ErrorMessage())
 	default:
-		return fmt.Errorf("%s does not answer, see that it runs and can be reached: %w", db.place, cause(err))
+		return fmt.Errorf("%s does not answer, check that it runs and can be reached: %w", db.name, findCause(err))
 	}
 }
 
-// cause returns what went wrong with a request, without what the SDK tells of
-// its attempts.
-func cause(err error) error {
-	var request *smithyhttp.RequestSendError
-	if errors.As(err, &request) {
-		return request.Err
+// findCause returns the network error in an error of the SDK, without the SDK's
+// report of its attempts.
+func findCause(err error) error {
+	if sendError, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+		err = sendError.Err
+	}
+	if urlError, ok := errors.AsType[*url.Error](err); ok {
+		err = urlError.Err
 	}
 	return err
 }

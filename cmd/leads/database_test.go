@@ -19,26 +19,26 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// TestBundleOfAProfileIsTrusted asks a database whose certificate only the
-// caller's configuration for AWS knows.
-func TestBundleOfAProfileIsTrusted(t *testing.T) {
-	behind, err := url.Parse(localdbtest.Start(t))
+// TestProfileCABundleIsTrusted uses a database whose certificate only the CA bundle
+// of the user's AWS profile trusts.
+func TestProfileCABundleIsTrusted(t *testing.T) {
+	engine, err := url.Parse(localdbtest.Start(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(behind))
-	defer door.Close()
+	proxy := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(engine))
+	defer proxy.Close()
 	profile := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(profile, []byte("[default]\nregion = us-east-1\nca_bundle = "+fakeaws.Bundle(t, door)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(profile, []byte("[default]\nregion = us-east-1\nca_bundle = "+fakeaws.Bundle(t, proxy)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"AWS_CONFIG_FILE": profile, "AWS_CA_BUNDLE": "", "AWS_PROFILE": "", "AWS_ENDPOINT_URL": door.URL,
+		"AWS_CONFIG_FILE": profile, "AWS_CA_BUNDLE": "", "AWS_PROFILE": "", "AWS_ENDPOINT_URL": proxy.URL,
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 	} {
 		t.Setenv(name, value)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), answerTime)
+	ctx, cancel := context.WithTimeout(t.Context(), databaseTimeout)
 	defer cancel()
 	db, err := openAWS(ctx, "")
 	if err != nil {
@@ -52,23 +52,24 @@ func TestBundleOfAProfileIsTrusted(t *testing.T) {
 	}
 }
 
-// unknownHost is where all requests fail because there is no such host.
+// unknownHost fails all requests as if the host did not exist.
 type unknownHost struct{}
 
 func (unknownHost) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: "nowhere", IsNotFound: true}
 }
 
-// TestNoAnswerIsExplained holds that a user reads why, and nothing of the SDK's.
-func TestNoAnswerIsExplained(t *testing.T) {
+// TestExplainUnknownHost checks that the message names the cause without the SDK's
+// report of its attempts.
+func TestExplainUnknownHost(t *testing.T) {
 	t.Setenv("LEADS_TABLE", "")
 	options := dynamodb.Options{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, BaseEndpoint: aws.String("http://nowhere")}
-	db := at(dynamodb.New(options, dynamo.Configure, func(o *dynamodb.Options) {
+	db := newDatabase(dynamodb.New(options, dynamo.Configure, func(o *dynamodb.Options) {
 		o.HTTPClient = &http.Client{Transport: unknownHost{}}
-	}), "")
+	}))
 	_, err := db.ListKeys(t.Context(), "dev")
-	const want = "table leads (http://nowhere) does not answer, see that it runs and can be reached: lookup nowhere: no such host"
-	if got := db.explain(err); got == nil || got.Error() != want {
+	const want = "table leads (http://nowhere) does not answer, check that it runs and can be reached: lookup nowhere: no such host"
+	if got := db.explainError(err); got == nil || got.Error() != want {
 		t.Errorf("%v, want %s", got, want)
 	}
 }

@@ -6,38 +6,28 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
 
-func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
-	var tenant lead.Tenant
-	tenantFlags(flags, &tenant)
-	data := dataFlag(flags, servedData)
-
-	return func(ctx context.Context, args []string) error {
-		ctx, stop := signal.NotifyContext(ctx, endings()...)
-		defer stop()
-		name, format, err := fileOf(tenant, args)
+func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
+	tenant := addTenantFlags(flags)
+	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
+		format, err := leadfile.FormatOf(name)
 		if err != nil {
 			return err
 		}
-		db, err := openDatabase(ctx, *data)
-		if err != nil {
-			return err
-		}
-		// Beside the file and then in its place, so that there is never half a
-		// file under its name.
+		// The leads go to a temporary file first, so that the file never holds
+		// only a part of them.
 		file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 		if err != nil {
 			return fmt.Errorf("the file cannot be written there, choose another place: %w", err)
 		}
-		defer os.Remove(file.Name()) // fails when all went well
+		defer os.Remove(file.Name()) // fails after a successful export
 		defer file.Close()
-		n, err := export(ctx, db, tenant, file, format)
+		n, err := writeLeads(ctx, db, *tenant, file, format)
 		if err != nil {
 			return err
 		}
@@ -49,27 +39,41 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		}
 		fmt.Fprintf(os.Stderr, "%d leads are in %s.\n", n, name)
 		return nil
-	}
+	})
 }
 
-// export writes all leads of the tenant and returns how many.
-func export(ctx context.Context, db database, tenant lead.Tenant, to io.Writer, format leadfile.Format) (n int, err error) {
-	bar := newProgress("leads")
+// checkFileName checks that the only argument is the name of a CSV or NDJSON file.
+func checkFileName(args []string) error {
+	if len(args) != 1 {
+		return usageError("give the name of one file")
+	}
+	if _, err := leadfile.FormatOf(args[0]); err != nil {
+		return usageError("%w", err)
+	}
+	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+		return usageError("%s is a directory: give the name of a file", args[0])
+	}
+	return nil
+}
+
+// writeLeads writes all leads of the tenant and returns how many it wrote.
+func writeLeads(ctx context.Context, db database, tenant lead.Tenant, w io.Writer, format leadfile.Format) (n int64, err error) {
+	bar := newProgressBar("leads")
 	defer bar.clear()
 	_, total, err := db.List(ctx, tenant, 1, 0)
 	if err != nil {
-		return 0, db.explain(err)
+		return 0, db.explainError(err)
 	}
-	w := leadfile.NewWriter(to, format)
+	out := leadfile.NewWriter(w, format)
 	for l, err := range db.All(ctx, tenant) {
 		if err != nil {
-			return n, db.explain(err)
+			return n, db.explainError(err)
 		}
-		if err := w.Write(&l); err != nil {
+		if err := out.Write(&l); err != nil {
 			return n, err
 		}
 		n++
-		bar.show(int64(n), total, n)
+		bar.update(n, total, n)
 	}
-	return n, w.Flush()
+	return n, out.Flush()
 }

@@ -5,41 +5,36 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"overplane.dev/leads/pkg/api"
+	"golang.org/x/sync/errgroup"
+
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
 
 const (
-	// importKeep is how long a row of a file is remembered: within this time an
-	// import can be run again.
-	importKeep = 30 * 24 * time.Hour
+	// importTTL is how long the table remembers that a row was imported. For
+	// that long, another import of the file creates no second lead.
+	importTTL = 30 * 24 * time.Hour
 
-	// importers write at once, importRows rows each: several transactions.
-	importers  = 4
-	importRows = 196
+	// importWorkers workers create importBatchSize leads at a time each, which
+	// takes several transactions.
+	importWorkers   = 4
+	importBatchSize = 196
 )
 
-func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
-	var tenant lead.Tenant
-	tenantFlags(flags, &tenant)
-	data := dataFlag(flags, servedData)
-
-	return func(ctx context.Context, args []string) error {
-		ctx, stop := signal.NotifyContext(ctx, endings()...)
-		defer stop()
-		name, format, err := fileOf(tenant, args)
+func importLeads(flags *flag.FlagSet) func(context.Context, string) error {
+	tenant := addTenantFlags(flags)
+	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
+		format, err := leadfile.FormatOf(name)
 		if err != nil {
 			return err
 		}
@@ -56,217 +51,124 @@ func importLeads(flags *flag.FlagSet) func(context.Context, []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		db, err := openDatabase(ctx, *data)
+		rejected, err := newRejectFile(name + ".rejected.ndjson")
 		if err != nil {
 			return err
 		}
-		i := &importer{
-			db: db, tenant: tenant, name: filepath.Base(name), seen: map[uint64]uint32{},
-			size: info.Size(), rejects: &rejects{name: name + ".rejected.ndjson"}, bar: newProgress("rows"),
-		}
-		if err := i.rejects.clear(); err != nil {
-			return err
-		}
-		err = i.run(ctx, reader)
+		i := newImporter(db, *tenant, filepath.Base(name), rejected)
+		i.size, i.bar = info.Size(), newProgressBar("rows")
+		err = errors.Join(i.run(ctx, reader), rejected.close())
 		i.bar.clear()
-		err = errors.Join(err, i.rejects.close())
-		fmt.Fprintf(os.Stderr, "%d leads made, %d were made before, %d rows rejected.\n", i.made, i.replayed, i.rejects.count)
+		fmt.Fprintf(os.Stderr, "%d leads made, %d were made before, %d rows rejected.\n", i.created.Load(), i.replayed.Load(), rejected.count)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%w. Run the same command again to go on: what is done is not done twice", err)
-		case i.rejects.count > 0:
-			return fmt.Errorf("some rows were rejected: mend them as %s says, in the file itself, and run the same command again", i.rejects.name)
+			return fmt.Errorf("%w. Run the same command again to continue: it creates no lead a second time", err)
+		case rejected.count > 0:
+			return fmt.Errorf("some rows were rejected: correct them in the file, as %s says, and run the same command again", rejected.name)
 		}
 		return nil
-	}
+	})
 }
 
-// fileOf returns the one file that is named, and its format.
-func fileOf(tenant lead.Tenant, args []string) (name string, format leadfile.Format, err error) {
-	if err := needTenant(tenant); err != nil {
-		return "", 0, err
-	}
-	if len(args) != 1 {
-		return "", 0, usage("give the name of one file")
-	}
-	format, err = leadfile.FormatOf(args[0])
-	if err != nil {
-		return "", 0, usage("%w", err)
-	}
-	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
-		return "", 0, usage("%s is a directory: give the name of a file", args[0])
-	}
-	return args[0], format, nil
-}
-
-// importer makes leads of the rows of a file.
+// An importer creates leads from the rows of a file.
 //
-// A row's name is that of its file, the row itself, and how many like it came
-// before: so a file can be run again whole, after it broke off or was mended,
-// and only what is new makes a lead.
+// The idempotency key of a row consists of the name of the file, the row, and the
+// number of equal rows before it. A file can therefore be imported again after an
+// interruption or a correction, and only new rows create leads.
 type importer struct {
-	db     database
-	tenant lead.Tenant
-	name   string
-	seen   map[uint64]uint32 // how often a row came, by a part of its hash
-	size   int64
-	bar    *progress
+	db       database
+	tenant   lead.Tenant
+	fileName string
+	size     int64             // of the file, in bytes
+	equal    map[uint64]uint32 // number of equal rows, by the first 8 bytes of their hash
+	rejected *rejectFile
+	bar      *progressBar
 
-	mu       sync.Mutex // guards what follows
-	made     int
-	replayed int
-	rejects  *rejects
-	err      error // the first that is no row's own
+	created  atomic.Int64
+	replayed atomic.Int64
 }
 
-// importRow is a row on its way.
-type importRow struct {
-	leadfile.Row
-	lead.CreateRequest
+func newImporter(db database, tenant lead.Tenant, fileName string, rejected *rejectFile) *importer {
+	return &importer{
+		db: db, tenant: tenant, fileName: fileName, rejected: rejected,
+		equal: map[uint64]uint32{}, bar: &progressBar{},
+	}
 }
 
+// run imports all rows. It stops at the first error that does not concern a
+// single row.
 func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
-	working, cancel := context.WithCancel(ctx)
-	defer cancel()
-	work := make(chan []importRow)
-	var workers sync.WaitGroup
-	for range importers {
-		workers.Go(func() {
-			for some := range work {
-				if !i.create(working, some) {
-					cancel()
-				}
-			}
-		})
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(importWorkers)
+	var readErr error
+	for readErr == nil && groupCtx.Err() == nil {
+		var batch []lead.CreateRequest
+		batch, readErr = i.readBatch(reader)
+		group.Go(func() error { return i.createLeads(groupCtx, batch) })
+		i.bar.update(reader.Position().Offset, i.size, i.created.Load()+i.replayed.Load())
 	}
-	err := i.read(working, reader, work)
-	close(work)
-	workers.Wait()
-	return errors.Join(err, i.err, i.db.explain(ctx.Err()))
-}
-
-// read hands the rows of the file to the workers, until one of them fails.
-func (i *importer) read(ctx context.Context, reader *leadfile.Reader, work chan<- []importRow) error {
-	var some []importRow
-	hand := func() {
-		select {
-		case work <- some:
-		case <-ctx.Done():
-		}
-		some = nil
-	}
-	for ctx.Err() == nil {
-		row, err := reader.Read()
-		if err == io.EOF {
-			hand()
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if r, err := i.parse(row); err != nil {
-			i.reject(row, err)
-		} else {
-			some = append(some, r)
-		}
-		if len(some) == importRows {
-			hand()
-			i.show(reader.Position().Offset)
-		}
+	err := group.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return i.db.explainError(ctx.Err())
+	case err != nil:
+		return err
+	case readErr != io.EOF:
+		return readErr
 	}
 	return nil
 }
 
-func (i *importer) parse(row leadfile.Row) (r importRow, err error) {
+// readBatch returns the next valid rows of the file. Its error is io.EOF at the
+// end of the file.
+func (i *importer) readBatch(reader *leadfile.Reader) (batch []lead.CreateRequest, err error) {
+	for len(batch) < importBatchSize {
+		row, err := reader.Read()
+		if err != nil {
+			return batch, err
+		}
+		request, err := i.parseRow(row)
+		if err == nil {
+			batch = append(batch, request)
+		} else if err := i.rejected.add(row, err); err != nil {
+			return batch, fmt.Errorf("the rejected rows cannot be written: %w", err)
+		}
+	}
+	return batch, nil
+}
+
+func (i *importer) parseRow(row leadfile.Row) (lead.CreateRequest, error) {
 	if row.Err != nil {
-		return r, &lead.SyntaxError{Message: "This row is not valid: " + row.Err.Error() + "."}
+		return lead.CreateRequest{}, &lead.SyntaxError{Message: "This row is not valid: " + row.Err.Error() + "."}
 	}
 	changes, err := lead.ParseChanges(row.JSON)
 	if err != nil {
-		return r, err
+		return lead.CreateRequest{}, err
 	}
-	sum := sha256.Sum256(row.JSON)
-	short := binary.BigEndian.Uint64(sum[:])
-	i.seen[short]++
-	r = importRow{Row: row, CreateRequest: lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{
+	hash := sha256.Sum256(row.JSON)
+	prefix := binary.BigEndian.Uint64(hash[:])
+	i.equal[prefix]++
+	request := lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{
 		Source: "import",
-		Key:    fmt.Sprintf("%s/%d/%s", base64.RawURLEncoding.EncodeToString(sum[:]), i.seen[short], i.name),
-		TTL:    importKeep,
-	}}}
-	r.Values.Apply(changes)
-	return r, nil
+		Key:    fmt.Sprintf("%s/%d/%s", base64.RawURLEncoding.EncodeToString(hash[:]), i.equal[prefix], i.fileName),
+		TTL:    importTTL,
+	}}
+	request.Values.Apply(changes)
+	return request, nil
 }
 
-// create makes leads of some rows. It reports false where the database failed.
-func (i *importer) create(ctx context.Context, some []importRow) bool {
-	var wanted []lead.CreateRequest
-	for _, r := range some {
-		wanted = append(wanted, r.CreateRequest)
-	}
-	outcomes := i.db.CreateMany(ctx, i.tenant, wanted)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, o := range outcomes {
+// createLeads creates the leads of a batch. It returns the first error.
+func (i *importer) createLeads(ctx context.Context, batch []lead.CreateRequest) (err error) {
+	for _, result := range i.db.CreateMany(ctx, i.tenant, batch) {
 		switch {
-		case o.Err != nil && i.err == nil && ctx.Err() == nil:
-			i.err = i.db.explain(o.Err)
-		case o.Err != nil:
-		case o.Replayed:
-			i.replayed++
+		case result.Err != nil && err == nil:
+			err = i.db.explainError(result.Err)
+		case result.Err != nil:
+		case result.Replayed:
+			i.replayed.Add(1)
 		default:
-			i.made++
+			i.created.Add(1)
 		}
 	}
-	return i.err == nil
-}
-
-func (i *importer) reject(row leadfile.Row, err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if failed := i.rejects.add(row, err); failed != nil && i.err == nil {
-		i.err = fmt.Errorf("the rejected rows cannot be kept: %w", failed)
-	}
-}
-
-func (i *importer) show(offset int64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.bar.show(offset, i.size, i.made+i.replayed)
-}
-
-// rejects is the file of rejected rows, which is there only when there are some.
-type rejects struct {
-	name  string
-	file  *os.File
-	count int
-}
-
-// clear removes the file of an earlier run.
-func (r *rejects) clear() error {
-	if err := os.Remove(r.name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func (r *rejects) add(row leadfile.Row, why error) (err error) {
-	r.count++
-	if r.file == nil {
-		if r.file, err = os.OpenFile(r.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
-			return err
-		}
-	}
-	code, reason := api.Describe(why)
-	return json.NewEncoder(r.file).Encode(struct {
-		Line   int    `json:"line"`
-		Code   string `json:"code"`
-		Reason string `json:"reason"`
-		Row    string `json:"row"`
-	}{row.Line, code, reason, string(row.Text)})
-}
-
-func (r *rejects) close() error {
-	if r.file == nil {
-		return nil
-	}
-	return r.file.Close()
+	return err
 }

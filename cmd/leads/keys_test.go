@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestParseLife(t *testing.T) {
+func TestParseLifetime(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{
 		"90d":    90 * day,
@@ -16,8 +16,8 @@ func TestParseLife(t *testing.T) {
 		"1s":     time.Second,
 	} {
 		t.Run("reads "+text, func(t *testing.T) {
-			if got, err := parseLife(text); got != want || err != nil {
-				t.Errorf("parseLife = %v, %v, want %v", got, err, want)
+			if got, err := parseLifetime(text); got != want || err != nil {
+				t.Errorf("parseLifetime = %v, %v, want %v", got, err, want)
 			}
 		})
 	}
@@ -26,8 +26,8 @@ func TestParseLife(t *testing.T) {
 		"36501d", "65536d", "18446744073709551616d", "876001h", "1ms",
 	} {
 		t.Run("refuses "+text, func(t *testing.T) {
-			if got, err := parseLife(text); err == nil {
-				t.Errorf("parseLife = %v", got)
+			if got, err := parseLifetime(text); err == nil {
+				t.Errorf("parseLifetime = %v", got)
 			}
 		})
 	}

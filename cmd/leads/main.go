@@ -1,6 +1,6 @@
-// Command leads is the developer's side of the lead API: it runs the API on
-// this machine, manages API keys on every stage, and imports and exports leads.
-// See leads -h.
+// Command leads is the developer's tool for the lead API: it runs the API on this
+// machine, manages API keys on every stage, and imports and exports leads. Run
+// leads -h for its commands.
 package main
 
 import (
@@ -10,44 +10,55 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
-
-	"overplane.dev/leads/pkg/lead"
+	"syscall"
 )
 
-// A command is one that leads has. Its name can be of two words.
+// A command is one command of leads.
 type command struct {
-	name    string
-	args    string // as the synopsis has them
-	summary string
-	// setup defines the command's flags and returns what runs it with the
-	// arguments after them.
-	setup func(*flag.FlagSet) func(ctx context.Context, args []string) error
+	name     string // one or two words
+	synopsis string
+	summary  string
+	required []string // names of the flags that must be set
+	// checkArgs returns an errUsage if the arguments after the flags are wrong.
+	checkArgs func(args []string) error
+	// setup defines the flags and returns the function that runs the command. arg
+	// is the argument after the flags, if there is one.
+	setup func(*flag.FlagSet) func(ctx context.Context, arg string) error
 }
 
 var commands = []command{
-	{"serve", "[-addr HOST:PORT] [-data DIR]", "Run the API on this machine.", serve},
-	{"keys create", "-account NAME -mode test|live [-scopes read,write] [-expires 90d] [-data DIR]", "Make an API key.", createKey},
-	{"keys list", "-account NAME [-data DIR]", "List the API keys of an account.", listKeys},
-	{"keys revoke", "[-data DIR] KEY_ID", "End an API key for good.", revokeKey},
-	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]", "Count all leads of an account and hold the totals against that.", audit},
-	{"import", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson", "Make leads of the rows of a file, each once however often it is run.", importLeads},
-	{"export", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson", "Write all leads of an account into a file.", exportLeads},
+	{"serve", "[-addr HOST:PORT] [-data DIR]",
+		"Run the API on this machine.", nil, checkNoArgs, serve},
+	{"keys create", "-account NAME -mode test|live [-scopes read,write] [-expires 90d] [-data DIR]",
+		"Create an API key.", []string{"account", "mode"}, checkNoArgs, createKey},
+	{"keys list", "-account NAME [-data DIR]",
+		"List the API keys of an account.", []string{"account"}, checkNoArgs, listKeys},
+	{"keys revoke", "[-data DIR] KEY_ID",
+		"Revoke an API key. A revoked key cannot be used again.", nil, checkKeyID, revokeKey},
+	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]",
+		"Count all leads of an account and compare the stored counts.", []string{"account", "mode"}, checkNoArgs, audit},
+	{"import", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson",
+		"Create a lead from each row of a file. A second run creates no lead again.", []string{"account", "mode"}, checkFileName, importLeads},
+	{"export", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson",
+		"Write all leads of an account to a file.", []string{"account", "mode"}, checkFileName, exportLeads},
 }
 
 const environment = `Environment:
-  DYNAMODB_ENDPOINT  address of a database engine to use instead of our own
+  DYNAMODB_ENDPOINT  address of another database engine to use
   LEADS_TABLE        name of the table (default leads)
 
-All commands but serve work on the database at DYNAMODB_ENDPOINT where that is
-set, else on that of the running leads serve, else on AWS with your credentials.
+All commands except serve use the database at DYNAMODB_ENDPOINT if that is set,
+else the database of the running leads serve, else AWS with your credentials.
 `
 
-// errUsage is wrong usage. What wraps it says what is wrong.
+// errUsage is the error of a command line that is wrong.
 var errUsage = errors.New("wrong usage")
 
-func usage(format string, args ...any) error {
+// usageError returns an errUsage that says what is wrong.
+func usageError(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
 }
 
@@ -65,40 +76,49 @@ func run(args []string) int {
 		}
 	}
 	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[len(args)-1]) {
-		overview(os.Stdout)
+		printOverview(os.Stdout)
 		return 0
 	}
 	if len(args) > 0 {
 		fmt.Fprintf(os.Stderr, "leads: there is no command %q.\n\n", strings.Join(args, " "))
 	}
-	overview(os.Stderr)
+	printOverview(os.Stderr)
 	return 2
 }
 
-func overview(w io.Writer) {
-	fmt.Fprint(w, "leads runs the lead API, manages its keys, and moves leads in and out.\n\n")
+func printOverview(w io.Writer) {
+	fmt.Fprint(w, "leads runs the lead API, manages its keys, and imports and exports leads.\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  leads %s %s\n      %s\n", c.name, c.args, c.summary)
+		fmt.Fprintf(w, "  leads %s %s\n      %s\n", c.name, c.synopsis, c.summary)
 	}
-	fmt.Fprintf(w, "\nleads COMMAND -h tells more of one.\n\n%s", environment)
+	fmt.Fprintf(w, "\nRun leads COMMAND -h for the flags of a command.\n\n%s", environment)
 }
 
+func (c command) printHelp(w io.Writer, flags *flag.FlagSet) {
+	fmt.Fprintf(w, "leads %s %s\n\n%s\n\n", c.name, c.synopsis, c.summary)
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+	fmt.Fprintf(w, "\n%s", environment)
+}
+
+// run runs the command with the arguments after its name and returns its exit
+// status.
 func (c command) run(args []string) int {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // of its errors, which are ours to print
+	flags.SetOutput(io.Discard) // run prints the errors
 	flags.Usage = func() {}
-	run := c.setup(flags)
+	runCommand := c.setup(flags)
 	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		c.help(os.Stdout, flags)
+	if errors.Is(err, flag.ErrHelp) {
+		c.printHelp(os.Stdout, flags)
 		return 0
-	case err != nil:
-		err = usage("%w", err)
-	default:
-		if err = lateFlag(flags.Args()); err == nil {
-			err = run(context.Background(), flags.Args())
-		}
+	}
+	if err != nil {
+		err = usageError("%w", err)
+	} else if err = c.checkUsage(flags); err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
+		defer stop()
+		err = runCommand(ctx, flags.Arg(0))
 	}
 	switch {
 	case err == nil:
@@ -107,79 +127,51 @@ func (c command) run(args []string) int {
 		fmt.Fprintf(os.Stderr, "leads %s: %v. See leads %[1]s -h.\n", c.name, err)
 		return 2
 	default:
-		fmt.Fprintf(os.Stderr, "leads: %s\n", sentence(err))
+		fmt.Fprintf(os.Stderr, "leads: %s\n", endSentence(err.Error()))
 		return 1
 	}
 }
 
-// lateFlag refuses a flag behind another argument, which package flag takes for
-// an argument too.
-func lateFlag(args []string) error {
-	for i, arg := range args {
-		if i > 0 && strings.HasPrefix(arg, "-") {
-			return usage("%s stands too late: flags go before all other arguments", arg)
+// checkUsage checks that the required flags are set and that the arguments after
+// the flags are right.
+func (c command) checkUsage(flags *flag.FlagSet) error {
+	for i, arg := range flags.Args() {
+		if i > 0 && strings.HasPrefix(arg, "-") { // package flag takes it for an argument
+			return usageError("%s comes too late: flags go before all other arguments", arg)
 		}
+	}
+	set := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	for _, name := range c.required {
+		if !set[name] {
+			return usageError("-%s is missing", name)
+		}
+	}
+	return c.checkArgs(flags.Args())
+}
+
+func checkNoArgs(args []string) error {
+	if len(args) > 0 {
+		return usageError("unexpected argument %q", args[0])
 	}
 	return nil
 }
 
-// sentence ends what an error says with a full stop, if nothing ends it yet.
-func sentence(err error) string {
-	text := err.Error()
+// stopSignals returns the signals that stop a command: Ctrl-C, the shutdown of
+// the machine and, unless nohup ignores it, the end of the terminal.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// endSentence adds a full stop if the text does not end with one or with a
+// question mark.
+func endSentence(text string) string {
 	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
 		return text
 	}
 	return text + "."
-}
-
-func (c command) help(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "leads %s %s\n\n%s\n\n", c.name, c.args, c.summary)
-	flags.SetOutput(w)
-	flags.PrintDefaults()
-	fmt.Fprintf(w, "\n%s", environment)
-}
-
-func noArguments(args []string) error {
-	if len(args) > 0 {
-		return usage("there is an argument too many, %q", args[0])
-	}
-	return nil
-}
-
-// servedData is what the flag -data means to all commands but serve.
-const servedData = "the data directory `DIR` of the running leads serve"
-
-// dataFlag defines the flag that names the data directory of leads serve.
-func dataFlag(flags *flag.FlagSet, meaning string) *string {
-	return flags.String("data", ".leads", meaning)
-}
-
-// tenantFlags defines the flags that say whose leads a command is about. Both are
-// needed: see needTenant.
-func tenantFlags(flags *flag.FlagSet, tenant *lead.Tenant) {
-	accountFlag(flags, &tenant.Account)
-	flags.Func("mode", "the `MODE`, test or live: it has leads of its own", func(text string) error {
-		tenant.Mode = lead.Mode(text)
-		if !tenant.Mode.Valid() {
-			return errors.New("give test or live")
-		}
-		return nil
-	})
-}
-
-func accountFlag(flags *flag.FlagSet, account *string) {
-	flags.Func("account", "the account's `NAME`: 1 to 32 lower-case letters, digits and hyphens", func(text string) error {
-		if !lead.ValidAccount(text) {
-			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
-		}
-		*account = text
-		return nil
-	})
-}
-
-func needTenant(tenant lead.Tenant) error {
-	if tenant.Account == "" || tenant.Mode == "" {
-		return usage("-account and -mode are needed")
-	}
-	return nil
 }

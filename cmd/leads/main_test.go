@@ -28,23 +28,23 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// asLeads makes the test binary behave as leads or, when it is called curl, as
-// much of that as the greeting of leads serve needs: tests do not depend on
-// more than Go and Node.
-const asLeads = "LEADS_TEST_AS_COMMAND"
+// runAsCommand names an environment variable. If it is set, the test binary runs
+// as leads or, if its name is curl, as the part of curl that the greeting of leads
+// serve uses. The tests therefore need only Go and Node.js.
+const runAsCommand = "LEADS_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	switch {
-	case os.Getenv(asLeads) == "":
+	case os.Getenv(runAsCommand) == "":
 		os.Exit(m.Run())
 	case filepath.Base(os.Args[0]) == "curl":
-		curl()
+		runCurl()
 	default:
 		main()
 	}
 }
 
-func curl() {
+func runCurl() {
 	flags := flag.NewFlagSet("curl", flag.ExitOnError)
 	method := flags.String("X", "GET", "")
 	body := flags.String("d", "", "")
@@ -55,28 +55,29 @@ func curl() {
 		return nil
 	})
 	flags.Parse(os.Args[2:])
-	answer, err := call(*method, os.Args[1], header, *body)
+	response, err := sendRequest(*method, os.Args[1], header, *body)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Print(answer)
+	fmt.Print(response)
 }
 
-// TestScripts runs the scripts in testdata, which say in the language of
-// rsc.io/script how leads behaves. Beside its usual commands they have
+// TestScripts runs the scripts in testdata. They use the language of rsc.io/script
+// with these additional commands:
 //
-//	leads ARG...           run leads to its end
-//	exits STATUS ARG...    run leads and want this exit status
+//	leads ARG...           run leads
+//	exits STATUS ARG...    run leads and check its exit status
 //	serve ARG...           start leads serve and wait for its greeting; sets $KEY
-//	paste                  give the curl lines of the greeting to a shell
-//	end SIGNAL             end leads serve with a signal and check that it
-//	                       takes its engine along
-//	call METHOD PATH KEY   send a request to $URL and print the answer
-//	engine                 start an engine of its own; sets $ENGINE
-//	harm ACCOUNT/MODE      make the books of leads serve wrong
-//	let NAME REGEXP        set a variable to what the first group of the regular
-//	                       expression matches in the last stdout
+//	greeting-curl          run the curl commands of the greeting in a shell
+//	stop SIGNAL            send leads serve a signal, check that it exits with 0
+//	                       and that its engine has ended
+//	request METHOD PATH KEY
+//	                       send a request to leads serve and print the response
+//	engine                 start another engine; sets $ENGINE
+//	corrupt ACCOUNT/MODE   change a counter in the database of leads serve
+//	capture NAME REGEXP    set a variable to the text that the first group of the
+//	                       regular expression matches in the last stdout
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -95,26 +96,26 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := bin + string(filepath.ListSeparator) + os.Getenv("PATH")
-			state, err := script.NewState(t.Context(), dir, append(environ(), "WORK="+dir, "PATH="+path))
+			state, err := script.NewState(t.Context(), dir, append(testEnviron(), "WORK="+dir, "PATH="+path))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := state.ExtractFiles(text); err != nil {
 				t.Fatal(err)
 			}
-			scripttest.Run(t, scriptEngine(t), state, file, bytes.NewReader(text.Comment))
+			scripttest.Run(t, newScriptEngine(t), state, file, bytes.NewReader(text.Comment))
 		})
 	}
 }
 
-// scriptEngine returns the commands of one script.
-func scriptEngine(t *testing.T) *script.Engine {
+// newScriptEngine returns the commands for one script.
+func newScriptEngine(t *testing.T) *script.Engine {
 	var s *server
 	e := script.NewEngine()
 	program, sh := script.Program(os.Args[0], nil, 0), script.Program("sh", nil, 0)
 	e.Cmds["leads"] = program
 	e.Cmds["exits"] = script.Command(
-		script.CmdUsage{Summary: "run leads and want an exit status", Args: "status arg..."},
+		script.CmdUsage{Summary: "run leads and check its exit status", Args: "status arg..."},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
 			wait, err := program.Run(state, args[1:]...)
 			if err != nil {
@@ -140,43 +141,43 @@ func scriptEngine(t *testing.T) *script.Engine {
 			if err != nil {
 				return nil, err
 			}
-			return printed(s.greeting), state.Setenv("KEY", s.key)
+			return printText(s.greeting), state.Setenv("KEY", s.key)
 		})
-	e.Cmds["paste"] = script.Command(
-		script.CmdUsage{Summary: "run the greeting's curl lines"},
+	e.Cmds["greeting-curl"] = script.Command(
+		script.CmdUsage{Summary: "run the curl commands of the greeting"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
 			lines := regexp.MustCompile(`(?m)^curl (.*\\\n)*.*\n`).FindAllString(s.greeting, -1)
 			return sh.Run(state, "-ec", strings.Join(lines, ""))
 		})
-	e.Cmds["end"] = script.Command(
-		script.CmdUsage{Summary: "end leads serve", Args: "signal"},
+	e.Cmds["stop"] = script.Command(
+		script.CmdUsage{Summary: "stop leads serve", Args: "signal"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			sent := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
-			if signal.Ignored(sent) { // and what we start inherits that
-				return nil, fmt.Errorf("%v is ignored, as under nohup: start the tests without it", sent)
+			sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[0]]
+			if signal.Ignored(sig) { // child processes inherit that
+				return nil, fmt.Errorf("%v is ignored, as under nohup: start the tests without it", sig)
 			}
-			return printed(""), s.end(sent)
+			return printText(""), s.stop(sig)
 		})
-	e.Cmds["call"] = script.Command(
+	e.Cmds["request"] = script.Command(
 		script.CmdUsage{Summary: "send a request", Args: "method path key"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			answer, err := call(args[0], s.url+args[1], http.Header{"Authorization": {"Bearer " + args[2]}}, "")
-			return printed(answer), err
+			response, err := sendRequest(args[0], s.url+args[1], http.Header{"Authorization": {"Bearer " + args[2]}}, "")
+			return printText(response), err
 		})
 	e.Cmds["engine"] = script.Command(
 		script.CmdUsage{Summary: "start an engine"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
 			return nil, state.Setenv("ENGINE", localdbtest.Start(t))
 		})
-	e.Cmds["harm"] = script.Command(
-		script.CmdUsage{Summary: "make the books wrong", Args: "tenant"},
+	e.Cmds["corrupt"] = script.Command(
+		script.CmdUsage{Summary: "change a counter", Args: "tenant"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			return nil, harm(state.Context(), state.Getwd(), args[0])
+			return nil, corruptCounter(state.Context(), state.Getwd(), args[0])
 		})
-	e.Cmds["let"] = script.Command(
+	e.Cmds["capture"] = script.Command(
 		script.CmdUsage{Summary: "set a variable from the last stdout", Args: "name regexp"},
 		func(state *script.State, args ...string) (script.WaitFunc, error) {
-			value := first("(?m)"+args[1], state.Stdout())
+			value := matchFirst("(?m)"+args[1], state.Stdout())
 			if value == "" {
 				return nil, fmt.Errorf("%s does not match", args[1])
 			}
@@ -185,13 +186,13 @@ func scriptEngine(t *testing.T) *script.Engine {
 	return e
 }
 
-func printed(stdout string) script.WaitFunc {
+func printText(stdout string) script.WaitFunc {
 	return func(*script.State) (string, string, error) { return stdout, "", nil }
 }
 
-// environ is the environment of leads in tests: that of this process, but for
-// what leads or the AWS SDK read of it.
-func environ() []string {
+// testEnviron returns the environment for leads in tests: that of this process
+// without the variables that leads and the AWS SDK read.
+func testEnviron() []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
@@ -199,7 +200,7 @@ func environ() []string {
 			env = append(env, variable)
 		}
 	}
-	return append(env, asLeads+"=1", "AWS_EC2_METADATA_DISABLED=true",
+	return append(env, runAsCommand+"=1", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
 }
 
@@ -208,15 +209,15 @@ type server struct {
 	cmd      *exec.Cmd
 	greeting string
 	url, key string
-	engine   int // pid of its engine, 0 when it keeps its data in no directory
-	stderr   *log
-	wait     func() error // for its end
+	engine   int // process id of its engine; 0 if its data is in memory
+	stderr   *safeBuffer
+	wait     func() error // waits for its end
 }
 
-// startServer starts leads serve in the directory and returns when it has
-// greeted. Where args name no directory for data, it is .leads.
+// startServer starts leads serve in the directory and waits for its greeting. args
+// must not name a data directory if the test uses server.engine.
 func startServer(t testing.TB, dir string, env []string, args ...string) (*server, error) {
-	s := &server{cmd: exec.Command(os.Args[0], append([]string{"serve"}, args...)...), stderr: new(log)}
+	s := &server{cmd: exec.Command(os.Args[0], append([]string{"serve"}, args...)...), stderr: new(safeBuffer)}
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stderr = dir, env, s.stderr
 	s.wait = sync.OnceValue(s.cmd.Wait)
 	stdout, err := s.cmd.StdoutPipe()
@@ -234,75 +235,76 @@ func startServer(t testing.TB, dir string, env []string, args ...string) (*serve
 	lines := bufio.NewScanner(stdout)
 	for !strings.HasSuffix(s.greeting, "Ctrl-C ends it.\n") {
 		if !lines.Scan() {
-			return nil, fmt.Errorf("leads serve ends: %v: %s", s.wait(), s.stderr)
+			return nil, fmt.Errorf("leads serve ended: %v: %s", s.wait(), s.stderr)
 		}
 		s.greeting += lines.Text() + "\n"
 	}
-	s.url = first(`answers on (http://\S+)\.\n`, s.greeting)
-	s.key = first(`(sk_test_\w+)`, s.greeting)
+	s.url = matchFirst(`answers on (http://\S+)\.\n`, s.greeting)
+	s.key = matchFirst(`(sk_test_\w+)`, s.greeting)
 	if s.url == "" || s.key == "" {
 		return nil, fmt.Errorf("the greeting has no address or no key: %s", s.greeting)
 	}
-	notice, err := os.ReadFile(filepath.Join(dir, ".leads", "engine.json"))
+	file, err := os.ReadFile(filepath.Join(dir, ".leads", "engine.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return s, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var n struct{ PID int }
-	err = json.Unmarshal(notice, &n)
-	s.engine = n.PID
+	var info struct{ PID int }
+	err = json.Unmarshal(file, &info)
+	s.engine = info.PID
 	return s, err
 }
 
-func first(pattern, text string) string {
+func matchFirst(pattern, text string) string {
 	if match := regexp.MustCompile(pattern).FindStringSubmatch(text); match != nil {
 		return match[1]
 	}
 	return ""
 }
 
-// end ends the server with the signal and checks that it ends well and that its
-// engine is gone with it.
-func (s *server) end(signal os.Signal) error {
+// stop sends the server the signal and checks that the server exits with 0 and that
+// its engine has ended.
+func (s *server) stop(signal os.Signal) error {
 	if err := s.cmd.Process.Signal(signal); err != nil {
 		return err
 	}
 	if err := s.wait(); err != nil {
 		return fmt.Errorf("leads serve: %w: %s", err, s.stderr)
 	}
-	return s.engineGone()
+	return s.checkEngineEnded()
 }
 
-// engineGone checks that the engine's process is no more.
-func (s *server) engineGone() error {
+// checkEngineEnded checks that the engine's process has ended.
+func (s *server) checkEngineEnded() error {
 	if s.engine != 0 && syscall.Kill(s.engine, 0) != syscall.ESRCH {
-		return fmt.Errorf("the engine, process %d, is still there", s.engine)
+		return fmt.Errorf("the engine, process %d, is still running", s.engine)
 	}
 	return nil
 }
 
-// log is what a process writes to stderr.
-type log struct {
+// safeBuffer is a buffer for concurrent use.
+type safeBuffer struct {
 	mu  sync.Mutex
-	all bytes.Buffer
+	buf bytes.Buffer
 }
 
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
 }
 
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
-// call sends a request and returns the status line and the body of the answer.
-func call(method, url string, header http.Header, body string) (string, error) {
+// sendRequest sends a request and returns the status line and the body of the
+// response.
+func sendRequest(method, url string, header http.Header, body string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
@@ -315,6 +317,6 @@ func call(method, url string, header http.Header, body string) (string, error) {
 		return "", err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	return res.Status + "\n" + string(answer) + "\n", err
+	content, err := io.ReadAll(res.Body)
+	return res.Status + "\n" + string(content) + "\n", err
 }

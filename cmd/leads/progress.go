@@ -7,42 +7,39 @@ import (
 	"time"
 )
 
-// progress shows on a terminal how far a long command is. Elsewhere it is
-// silent: the summary is enough for a log.
-type progress struct {
-	shown    bool
-	begun    time.Time
-	next     time.Time
-	noun     string
+// progressBar shows the progress of a long command on a terminal. It writes
+// nothing if stderr is not a terminal.
+type progressBar struct {
+	noun     string // what is counted, such as leads
 	terminal bool
+	started  time.Time
+	updated  time.Time
 }
 
-func newProgress(noun string) *progress {
+func newProgressBar(noun string) *progressBar {
 	info, err := os.Stderr.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &progress{begun: time.Now(), noun: noun, terminal: terminal}
+	return &progressBar{noun: noun, terminal: terminal, started: time.Now()}
 }
 
-// show says that a part of the whole is done, which makes n things.
-func (p *progress) show(part, whole int64, n int) {
+// update shows that done of total parts are finished, with count items, at most
+// ten times a second.
+func (p *progressBar) update(done, total, count int64) {
 	const width = 30
-	now := time.Now()
-	if !p.terminal || now.Before(p.next) {
+	if !p.terminal || time.Since(p.updated) < 100*time.Millisecond {
 		return
 	}
-	p.next, p.shown = now.Add(100*time.Millisecond), true
-	share := 1.0
-	if whole > 0 {
-		share = min(float64(part)/float64(whole), 1)
-	}
+	p.updated = time.Now()
+	share := min(float64(done)/float64(max(total, 1)), 1)
 	full := int(share * width)
-	fmt.Fprintf(os.Stderr, "\r[%s%s] %3.0f %%  %d %s, %.0f a second ", strings.Repeat("#", full), strings.Repeat("-", width-full),
-		100*share, n, p.noun, float64(n)/now.Sub(p.begun).Seconds())
+	fmt.Fprintf(os.Stderr, "\r[%s%s] %3.0f %%  %d %s, %.0f a second ",
+		strings.Repeat("#", full), strings.Repeat("-", width-full),
+		100*share, count, p.noun, float64(count)/time.Since(p.started).Seconds())
 }
 
-// clear takes the bar off the terminal.
-func (p *progress) clear() {
-	if p.shown {
+// clear removes the bar from the terminal.
+func (p *progressBar) clear() {
+	if !p.updated.IsZero() {
 		fmt.Fprintf(os.Stderr, "\r%s\r", strings.Repeat(" ", 79))
 	}
 }

@@ -20,14 +20,14 @@ import (
 
 func start(t *testing.T) *server {
 	t.Helper()
-	s, err := startServer(t, t.TempDir(), environ(), "-addr", "127.0.0.1:0")
+	s, err := startServer(t, t.TempDir(), testEnviron(), "-addr", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// TestContract plays the contract's scripts against leads serve.
+// TestContract runs the contract scripts against leads serve.
 func TestContract(t *testing.T) {
 	s := start(t)
 	endpoint, ok, err := localdb.Running(filepath.Join(s.cmd.Dir, ".leads"))
@@ -42,7 +42,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestServe(t *testing.T) {
-	t.Run("a request under way is answered before the end", func(t *testing.T) {
+	t.Run("a request in flight is answered before the server ends", func(t *testing.T) {
 		s := start(t)
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {
@@ -51,36 +51,36 @@ func TestServe(t *testing.T) {
 		defer conn.Close()
 		const body = `{"lead_name":"Ada Lovelace"}`
 		fmt.Fprintf(conn, "POST /api/crm/lead HTTP/1.1\r\nHost: leads\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", s.key, len(body))
-		answers := bufio.NewReader(conn)
-		// The endpoint asks for the body: the request is under way.
-		if line, err := answers.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") {
+		responses := bufio.NewReader(conn)
+		// The handler reads the body now: the request is in flight.
+		if line, err := responses.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") {
 			t.Fatalf("got %q, %v, want 100 Continue", line, err)
 		}
-		answers.ReadString('\n')
+		responses.ReadString('\n')
 
 		if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		// It listens no more: so it has had the signal.
-		for connects(s.url) {
+		// When the server stops listening, it has received the signal.
+		for canConnect(s.url) {
 		}
 		fmt.Fprint(conn, body)
-		res, err := http.ReadResponse(answers, nil)
+		res, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if res.StatusCode != http.StatusCreated {
-			t.Errorf("the request is answered %s", res.Status)
+			t.Errorf("the status is %s", res.Status)
 		}
 		if err := s.wait(); err != nil {
 			t.Errorf("leads serve: %v: %s", err, s.stderr)
 		}
-		if err := s.engineGone(); err != nil {
+		if err := s.checkEngineEnded(); err != nil {
 			t.Error(err)
 		}
 	})
 
-	t.Run("it ends when its engine does, and says so", func(t *testing.T) {
+	t.Run("it reports that its engine ended, and ends too", func(t *testing.T) {
 		s := start(t)
 		if err := syscall.Kill(s.engine, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -94,25 +94,25 @@ func TestServe(t *testing.T) {
 		}
 	})
 
-	t.Run("it can be ended while it fetches its engine", func(t *testing.T) {
-		asked, gone := make(chan struct{}, 10), make(chan struct{})
+	t.Run("it can be stopped while it fetches its engine", func(t *testing.T) {
+		requested, release := make(chan struct{}, 10), make(chan struct{})
 		registry := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			asked <- struct{}{}
-			<-gone
+			requested <- struct{}{}
+			<-release
 		}))
 		defer registry.Close()
-		defer close(gone)
+		defer close(release)
 
 		home := t.TempDir()
 		cmd := exec.Command(os.Args[0], "serve", "-addr", "127.0.0.1:0")
 		cmd.Dir = home
-		cmd.Env = append(environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "npm_config_registry="+registry.URL)
-		stderr := new(log)
+		cmd.Env = append(testEnviron(), "HOME="+home, "XDG_CACHE_HOME="+home, "npm_config_registry="+registry.URL)
+		stderr := new(safeBuffer)
 		cmd.Stderr = stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		<-asked
+		<-requested
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
@@ -120,13 +120,13 @@ func TestServe(t *testing.T) {
 			t.Errorf("leads serve: %v: %s", err, stderr)
 		}
 		if lines := strings.Count(stderr.String(), "\n"); lines != 1 {
-			t.Errorf("it says more than that it fetches the engine: %s", stderr)
+			t.Errorf("stderr has %d lines, want only the one about the download: %s", lines, stderr)
 		}
 	})
 }
 
-// TestOptionsOfAll: net/http has an answer of its own to OPTIONS *.
-func TestOptionsOfAll(t *testing.T) {
+// TestOptionsAsterisk checks that the API answers OPTIONS *, not net/http.
+func TestOptionsAsterisk(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = newServer(openLocal(""))
 	server.Start()
@@ -142,12 +142,12 @@ func TestOptionsOfAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	if res.StatusCode != http.StatusNotFound || res.Header.Get("Request-Id") == "" {
-		t.Errorf("it is answered %s with %v, want the 404 of the API", res.Status, res.Header)
+		t.Errorf("the response is %s with %v, want the 404 of the API", res.Status, res.Header)
 	}
 }
 
-// connects reports whether anyone listens.
-func connects(url string) bool {
+// canConnect reports whether a server listens at the address.
+func canConnect(url string) bool {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		return false
@@ -156,7 +156,7 @@ func connects(url string) bool {
 	return true
 }
 
-func TestReachable(t *testing.T) {
+func TestClientAddress(t *testing.T) {
 	for listening, want := range map[string]string{
 		"127.0.0.1:3000": "127.0.0.1:3000",
 		"[::1]:3000":     "[::1]:3000",
@@ -167,8 +167,8 @@ func TestReachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := reachable(addr); got != want {
-			t.Errorf("reachable(%s) = %s, want %s", listening, got, want)
+		if got := clientAddress(addr); got != want {
+			t.Errorf("clientAddress(%s) = %s, want %s", listening, got, want)
 		}
 	}
 }
