@@ -22,7 +22,7 @@ func createKey(flags *flag.FlagSet) func(context.Context, string) error {
 		scopes, err = apikey.ParseScopes(text)
 		return err
 	})
-	flags.Func("expires", "end the key after this `TIME`, such as 90d or 12h (default never)", func(text string) (err error) {
+	flags.Func("expires", "let the key expire after this `TIME`, such as 90d or 12h (default never)", func(text string) (err error) {
 		lifetime, err = parseLifetime(text)
 		return err
 	})

@@ -24,21 +24,10 @@ type engineInfo struct {
 	PID      int    `json:"pid"` // of the engine
 }
 
-// lockDir creates the data directory if needed, locks it and returns engine.json.
-// The engine inherits the lock: it lasts until every process that has the file
-// open has closed it. Only the owner can read what lockDir creates.
+// lockDir creates the data directory if needed and returns engine.json, locked. An
+// engine that inherits the file keeps the lock until it ends.
 func lockDir(dir string) (*os.File, error) {
-	err := os.MkdirAll(dir, 0o700)
-	var data, info *os.File
-	if err == nil {
-		// SQLite would create this file readable for everyone. It gives the
-		// files that it adds later the mode of this one.
-		data, err = openPrivate(filepath.Join(dir, dataFile))
-	}
-	if err == nil {
-		data.Close()
-		info, err = openPrivate(filepath.Join(dir, infoFile))
-	}
+	info, err := createFiles(dir)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory cannot be used, give another: %w", err)
 	}
@@ -50,6 +39,22 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("the data directory %s cannot be locked, give one on a local disk: %w", dir, err)
 	}
 	return info, nil
+}
+
+// createFiles creates the data directory and its files if needed, for the owner
+// only, and returns engine.json.
+func createFiles(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// SQLite would create this file readable for everyone. It gives the files
+	// that it adds later the mode of this one.
+	data, err := openPrivate(filepath.Join(dir, dataFile))
+	if err != nil {
+		return nil, err
+	}
+	data.Close()
+	return openPrivate(filepath.Join(dir, infoFile))
 }
 
 func openPrivate(path string) (*os.File, error) {

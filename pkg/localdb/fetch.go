@@ -58,13 +58,13 @@ func findProgram(ctx context.Context, log io.Writer) (string, error) {
 
 // download writes the program of the package to path.
 func download(ctx context.Context, pkg npmPackage, path string) error {
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	var dir string
-	if err == nil {
-		dir, err = os.MkdirTemp(filepath.Dir(path), "fetch-")
-	}
-	if err != nil {
+	cache := filepath.Dir(path)
+	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return fmt.Errorf("the directory for the engine cannot be created, set XDG_CACHE_HOME to another: %w", err)
+	}
+	dir, err := os.MkdirTemp(cache, "fetch-")
+	if err != nil {
+		return fmt.Errorf("the directory for the engine cannot be written, set XDG_CACHE_HOME to another: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	if err := installPackage(ctx, pkg, dir); err != nil {
@@ -110,7 +110,7 @@ func describeNPMError(pkg npmPackage, output []byte, err error) error {
 	case "E404", "ETARGET":
 		return fmt.Errorf("npm's registry does not have the database engine (%s@%s): set DYNAMODB_ENDPOINT to the address of another engine, such as DynamoDB Local", pkg.name, version)
 	case "EINTEGRITY":
-		return fmt.Errorf("npm received damaged data instead of the database engine (%s): run npm cache clean --force and try again", code)
+		return fmt.Errorf("npm received a damaged database engine (%s): run npm cache clean --force and try again", code)
 	default:
 		return fmt.Errorf("npm cannot fetch the database engine (%s): check the network and npm's proxy and registry settings (npm config list), then try again", code)
 	}

@@ -35,8 +35,8 @@ type Options struct {
 	// directory if needed. Only one engine at a time can use it.
 	Data string
 	// Host is the IPv4 address to listen on; the default is 127.0.0.1. The
-	// engine checks no credentials: whoever reaches the address can read and
-	// write all data.
+	// engine checks no credentials and allows requests of every web page, so
+	// whoever reaches the address can read and write all data.
 	Host string
 	// Log receives a line before a download. It may be nil.
 	Log io.Writer
