@@ -18,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/localdb"
@@ -139,19 +138,9 @@ func (db database) explainError(err error) error {
 		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of your table", db.name)
 	case errors.As(err, &apiError) && apiError.ErrorFault() == smithy.FaultClient:
 		return fmt.Errorf("%s refuses the request (%s): %s", db.name, apiError.ErrorCode(), apiError.ErrorMessage())
-	default:
-		return fmt.Errorf("%s does not answer, check that it runs and can be reached: %w", db.name, findCause(err))
-	}
-}
-
-// findCause returns the network error in an error of the SDK, without the SDK's
-// report of its attempts.
-func findCause(err error) error {
-	if sendError, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
-		err = sendError.Err
 	}
 	if urlError, ok := errors.AsType[*url.Error](err); ok {
-		err = urlError.Err
+		err = urlError.Err // without the SDK's report of its attempts
 	}
-	return err
+	return fmt.Errorf("%s does not answer, check that it runs and can be reached: %w", db.name, err)
 }
