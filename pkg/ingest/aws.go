@@ -20,14 +20,14 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Open returns the ingester that the environment of a Lambda function names:
-// LEADS_ACCOUNT and LEADS_MODE say whose the leads are, LEADS_QUEUE_URL and
-// LEADS_DEAD_LETTERS_URL where the queues are; see [awsenv.Config] for the rest. It sends
-// nothing.
+// Open returns the ingester for the environment of a Lambda function.
+// LEADS_ACCOUNT and LEADS_MODE are the tenant of all leads, LEADS_QUEUE_URL and
+// LEADS_DEAD_LETTERS_URL the URLs of the queues; [awsenv.Config] reads the other
+// variables. Open sends no request.
 func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 	tenant := lead.Tenant{Account: os.Getenv("LEADS_ACCOUNT"), Mode: lead.Mode(os.Getenv("LEADS_MODE"))}
 	if !lead.ValidAccount(tenant.Account) || !tenant.Mode.Valid() {
-		return nil, errors.New("set LEADS_ACCOUNT to an account's name and LEADS_MODE to test or live: they say whose the leads are")
+		return nil, errors.New("set LEADS_ACCOUNT to the name of an account and LEADS_MODE to test or live: new leads belong to them")
 	}
 	queues := sqs.NewFromConfig(awsenv.Config("SQS"))
 	files := s3.NewFromConfig(awsenv.Config("S3"), func(o *s3.Options) {
@@ -38,28 +38,36 @@ func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 	return &Ingester{
 		Tenant:      tenant,
 		Leads:       leads,
-		Queue:       &sqsQueue{queues, os.Getenv("LEADS_QUEUE_URL"), false},
-		DeadLetters: &sqsQueue{queues, os.Getenv("LEADS_DEAD_LETTERS_URL"), true},
+		Queue:       &sqsQueue{queues, os.Getenv("LEADS_QUEUE_URL")},
+		DeadLetters: &sqsQueue{queues, os.Getenv("LEADS_DEAD_LETTERS_URL")},
 		Files:       &s3Files{files},
 		Log:         log,
 	}, nil
 }
 
+const (
+	// messagesPerRequest is the most that SQS accepts in one request.
+	messagesPerRequest = 10
+
+	// bytesPerRequest is less than the 1 MB that SQS accepts: emulators of SQS
+	// accept only 256 KB, as SQS did before. A longer message is sent alone.
+	bytesPerRequest = 256 << 10
+)
+
 type sqsQueue struct {
 	client *sqs.Client
 	url    string
-	fifo   bool
 }
 
-// Send implements [Queue]: ten messages a request.
+// Send implements [Queue].
 func (q *sqsQueue) Send(ctx context.Context, messages []Message) error {
 	for len(messages) > 0 {
 		n, size := 0, 0
-		for n < min(len(messages), messagesPerBatch) && (n == 0 || size+len(messages[n].Body) <= bytesPerRequest) {
+		for n < min(len(messages), messagesPerRequest) && (n == 0 || size+len(messages[n].Body) <= bytesPerRequest) {
 			size += len(messages[n].Body)
 			n++
 		}
-		if err := q.send(ctx, messages[:n]); err != nil {
+		if err := q.sendBatch(ctx, messages[:n]); err != nil {
 			return err
 		}
 		messages = messages[n:]
@@ -67,7 +75,7 @@ func (q *sqsQueue) Send(ctx context.Context, messages []Message) error {
 	return nil
 }
 
-func (q *sqsQueue) send(ctx context.Context, messages []Message) error {
+func (q *sqsQueue) sendBatch(ctx context.Context, messages []Message) error {
 	var entries []types.SendMessageBatchRequestEntry
 	for i, m := range messages {
 		e := types.SendMessageBatchRequestEntry{
@@ -78,8 +86,8 @@ func (q *sqsQueue) send(ctx context.Context, messages []Message) error {
 		for name, value := range m.Attributes {
 			e.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
 		}
-		if q.fifo {
-			// A group of its own: no letter has to wait for another.
+		if m.ID != "" {
+			// Each message has a group of its own, so that none waits for another.
 			e.MessageGroupId, e.MessageDeduplicationId = &m.ID, &m.ID
 		}
 		entries = append(entries, e)
@@ -90,7 +98,7 @@ func (q *sqsQueue) send(ctx context.Context, messages []Message) error {
 	}
 	if len(out.Failed) > 0 {
 		f := out.Failed[0]
-		return fmt.Errorf("SQS refused %d of %d messages, one for %s: %s", len(out.Failed), len(entries), aws.ToString(f.Code), aws.ToString(f.Message))
+		return fmt.Errorf("SQS refused %d of %d messages, the first with %s: %s", len(out.Failed), len(entries), aws.ToString(f.Code), aws.ToString(f.Message))
 	}
 	return nil
 }
@@ -107,12 +115,12 @@ func (s *s3Files) Open(ctx context.Context, f File, offset int64) (io.ReadCloser
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
 	}
 	out, err := s.client.GetObject(ctx, in)
-	var refused smithy.APIError
-	if errors.As(err, &refused) {
-		switch refused.ErrorCode() {
+	var apiErr smithy.APIError
+	if errors.As(err, &apiErr) {
+		switch apiErr.ErrorCode() {
 		case "NoSuchKey", "NoSuchVersion", "NotFound", "PreconditionFailed":
-			return nil, &GoneError{err}
-		case "InvalidRange": // the end was reached
+			return nil, fmt.Errorf("%w: %w", ErrFileGone, err)
+		case "InvalidRange": // the offset is the end of the file
 			return io.NopCloser(strings.NewReader("")), nil
 		}
 	}

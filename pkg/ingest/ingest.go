@@ -1,40 +1,44 @@
-// Package ingest makes leads of what other AWS services send: SQS messages,
-// EventBridge events, SNS notifications, files in S3, and calls with many
-// leads. It is the function ingest-leads.
+// Package ingest creates leads from what other AWS services send: SQS messages,
+// SNS notifications, EventBridge events, files in S3, and calls with many leads.
+// It is the code of the function ingest-leads.
 //
-//	Invoke       one delivery                                  ingest.go
-//	parse        whose form tells its kind                     envelope.go
-//	messages     SQS: partial answers, groups of FIFO queues   sqs.go
-//	walk         S3: a file becomes messages of rows           s3.go
-//	openContent  which come back, and are opened               content.go
-//	admit        records become leads, each once               admit.go
-//	bury         what can never become one is a dead letter    deadletter.go
+// These services deliver each record at least once, sometimes twice, and in any
+// order. Package ingest creates each lead exactly once and loses no record.
 //
 // # Exactly once
 //
-// Every source delivers at least once, now and then twice, in any order. So
-// each record has a name that its deliveries share, and the lead is made
-// together with a note of that name ([lead.IdempotencyKey]), which outlives every
-// redelivery:
+// Each record has an idempotency key, which is the same in all deliveries of the
+// record. The lead and its key are written in one transaction
+// ([lead.IdempotencyKey]): a second delivery finds the key and creates nothing.
+// Keys are kept for 30 days, longer than any source repeats a delivery.
 //
-//	SQS          the sender's attribute idempotency_key, or the deduplication
-//	             id that the sender gave a FIFO queue, or the message id
+//	SQS          the message attribute idempotency_key, or the deduplication id
+//	             that the sender gave to a FIFO queue, or the message id
+//	SNS          the message attribute idempotency_key, or the message id
 //	EventBridge  the event id
-//	SNS          the sender's attribute idempotency_key, or the message id
-//	S3           bucket, key, version (or ETag), and the line of the row
-//	a call       its idempotency_key, or Lambda's request id, and the place
+//	S3           bucket, key, version (or ETag) and line number of the row
+//	a call       its idempotency_key, or Lambda's request id, and the position
 //
 // # Nothing lost
 //
-// A record leaves its source when its lead is there, or when the queue of dead
-// letters has it together with the reason. A fault that passes (a busy
-// database, a panic) leaves it where it is: SQS and Lambda deliver it again, and
-// in the end put it aside by themselves.
+// A record is done when its lead exists, or when it can never become a lead and
+// is in the dead-letter queue (DLQ) with the reason. After a transient error (a
+// busy database, a panic) it is reported as failed. SQS and Lambda then deliver
+// it again, and after too many failures they move it to a queue of their own.
 //
-// Dead letters go to a FIFO queue under an id that the record's deliveries share.
-// A crash between sending one and answering makes SQS deliver the record again,
-// and the queue drops the second letter (it knows an id for five minutes; the
-// function's time-out and its own queue's visibility time-out are shorter).
+// The DLQ is a FIFO queue, and a rejected record has the same deduplication id
+// in all its deliveries. If the function crashes after it has sent a record to
+// the DLQ, SQS delivers the record again, and the DLQ drops the second copy. A
+// FIFO queue remembers an id for five minutes, which is longer than the
+// function's timeout and the visibility timeout of the ingest queue.
+//
+// # Files
+//
+// A file can be too large for one invocation. The invocation for an uploaded
+// file therefore only splits it: it sends the rows to the ingest queue, 98 in a
+// message. After 1,000 messages it sends one more message, which tells the next
+// invocation where to continue. A file of 250,000 rows takes three invocations
+// and becomes 2,552 messages with rows.
 package ingest
 
 import (
@@ -50,104 +54,118 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Keep is how long a record's name is remembered. A message lives at most 14
-// days in a queue and 14 more in one of dead letters, and SNS tries 23 days.
-const Keep = 30 * 24 * time.Hour
+// keyTTL is how long an idempotency key is kept. A message lives at most 14 days
+// in a queue and another 14 days in a dead-letter queue; SNS retries for 23 days.
+const keyTTL = 30 * 24 * time.Hour
 
 const (
-	// margin is the time kept for dead letters and the answer before Lambda
-	// ends the function, and answerMargin what of it is the answer's.
-	margin       = 3 * time.Second
+	// answerMargin is the time that is left for the answer when all other work
+	// must end.
 	answerMargin = 300 * time.Millisecond
+
+	// dlqMargin is the time before that, in which no lead is created any more and
+	// rejected records are sent to the DLQ.
+	dlqMargin = 2700 * time.Millisecond
 )
 
-// Ingester makes leads of deliveries. It is safe for concurrent use.
+// Ingester creates leads from the events of other services. It is safe for
+// concurrent use.
 type Ingester struct {
-	Tenant      lead.Tenant // of all leads made; what is delivered has no say in it
+	Tenant      lead.Tenant // of all leads; an event cannot choose another
 	Leads       Store
-	Queue       Queue // where rows of files go, to come back as deliveries
+	Queue       Queue // the function's own source, for the rows of files
 	DeadLetters Queue // FIFO
 	Files       Files
 	Log         *slog.Logger
 }
 
-// Store makes leads, as dynamo.Table does.
+// Store creates leads. [dynamo.Table] implements it.
+//
+// [dynamo.Table]: https://pkg.go.dev/overplane.dev/leads/pkg/dynamo#Table
 type Store interface {
 	CreateMany(context.Context, lead.Tenant, []lead.CreateRequest) []lead.CreateResult
 }
 
-// Queue is a queue of SQS.
+// Queue is an SQS queue.
 type Queue interface {
-	// Send sends some messages. After an error some may have been sent.
+	// Send sends messages. After an error, some of them may have been sent.
 	Send(context.Context, []Message) error
 }
 
-// Message is a message of SQS.
+// Message is an SQS message.
 type Message struct {
 	Body       string
 	Attributes map[string]string
-	ID         string // deduplication id, for a FIFO queue
+	ID         string // deduplication id, only for a FIFO queue
 }
 
-// Invoke answers one invocation of the function. It is a lambda.Handler.
+// Invoke handles one invocation of the function. It implements lambda.Handler.
 //
-// What it returns depends on the kind of delivery: the failed messages of SQS,
-// one result for each lead of a call, nothing else. An error's type is one of
-// the API's codes.
+// The answer lists the failed messages of an SQS event and the result for each
+// lead of a call; for other events it is empty. The type of an error is an error
+// code of the API.
 func (in *Ingester) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	start := time.Now()
-	d, err := parse(payload)
+	e, err := parseEvent(payload)
 	if err != nil {
-		return nil, failure(err)
+		return nil, lambdaError(err)
 	}
-	work := ctx
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel, cancelWork context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
-		defer cancel()
-		work, cancelWork = context.WithDeadline(ctx, deadline.Add(-margin))
-		defer cancelWork()
-	}
-	t := &tally{}
-	answer, err := d.handle(&delivery{in, ctx, work, t})
-	in.Log.LogAttrs(ctx, slog.LevelInfo, "delivery",
-		slog.String("kind", d.kind()), slog.Int("made", t.made), slog.Int("replayed", t.replayed),
-		slog.Int("refused", t.refused), slog.Int("failed", t.failed), slog.Int("queued", t.queued),
+	ctx, cancel := withMargin(ctx, answerMargin)
+	defer cancel()
+	v := &invocation{Ingester: in}
+	answer, err := e.handle(ctx, v)
+	s := v.stats
+	in.Log.LogAttrs(ctx, slog.LevelInfo, "event handled",
+		slog.String("kind", e.kind()), slog.Int("created", s.created), slog.Int("replayed", s.replayed),
+		slog.Int("rejected", s.rejected), slog.Int("failed", s.failed), slog.Int("queued", s.queued),
 		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000))
 	if err != nil {
-		in.Log.LogAttrs(ctx, slog.LevelError, "delivery failed", slog.String("kind", d.kind()), slog.String("error", err.Error()))
-		return nil, failure(err)
+		in.Log.LogAttrs(ctx, slog.LevelError, "event failed", slog.String("kind", e.kind()), slog.String("error", err.Error()))
+		return nil, lambdaError(err)
 	}
 	return answer, nil
 }
 
-// envelope is what was delivered.
-type envelope interface {
+// event is the payload of an invocation.
+type event interface {
 	kind() string
-	handle(*delivery) ([]byte, error)
+	// handle creates the leads of the event and returns the function's answer.
+	handle(context.Context, *invocation) ([]byte, error)
 }
 
-// delivery is one invocation.
-type delivery struct {
+// invocation is one invocation of the function.
+type invocation struct {
 	*Ingester
-	ctx  context.Context // until it is time to answer
-	work context.Context // until it is time for dead letters
-	*tally
+	stats stats
 }
 
-// tally counts what became of records, for the log.
-type tally struct{ made, replayed, refused, failed, queued int }
+// stats counts the records of an invocation, for the log.
+type stats struct{ created, replayed, rejected, failed, queued int }
 
-// failure returns an error as Lambda reports it: its type is our code, so that
-// a state machine can tell errors apart.
-func failure(err error) error {
+// logFailure counts and logs a record that must be delivered again.
+func (v *invocation) logFailure(ctx context.Context, origin string, err error) {
+	v.stats.failed++
+	v.Log.LogAttrs(ctx, slog.LevelError, "record failed", slog.String("origin", origin), slog.String("error", err.Error()))
+}
+
+// withMargin returns a context that ends some time before the deadline of ctx.
+func withMargin(ctx context.Context, margin time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// lambdaError returns the error that Lambda reports. Its type is the API's code,
+// so that a state machine can distinguish errors.
+func lambdaError(err error) error {
 	code, message := api.Describe(err)
 	return messages.InvokeResponse_Error{Type: code, Message: message}
 }
 
-// errFailed is the error of a delivery some of whose records wait for a fault to
-// pass. Lambda delivers it again.
-var errFailed = &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("some records could not be taken in yet")}
+// errRetry is the error of an event with records that failed with a transient
+// error. Lambda delivers the event again.
+var errRetry = &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("some records failed with a transient error")}
 
-// panicked makes an error of a panic.
-func panicked(p any) error { return fmt.Errorf("panic: %v", p) }
+func panicError(p any) error { return fmt.Errorf("panic: %v", p) }

@@ -94,7 +94,7 @@ type files map[string]struct{ etag, text string }
 func (f files) Open(_ context.Context, file ingest.File, offset int64) (io.ReadCloser, error) {
 	found, ok := f[file.Bucket+"/"+file.Key]
 	if !ok || found.etag != file.ETag {
-		return nil, &ingest.GoneError{Err: errors.New("PreconditionFailed")}
+		return nil, ingest.ErrFileGone
 	}
 	return io.NopCloser(strings.NewReader(found.text[offset:])), nil
 }

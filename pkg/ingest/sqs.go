@@ -1,150 +1,112 @@
 package ingest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
-	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/plainjson"
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// batch is some messages of one queue of SQS, see
+// sqsEvent is a batch of messages of one SQS queue, see
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html.
-type batch []message
+type sqsEvent []sqsMessage
 
-type message struct {
-	id            string
-	body          jsontext.Value // a JSON string
-	queue         string         // its ARN
-	attributes    attributes     // the sender's
-	group         string         // of a FIFO queue, as the next
-	deduplication string
+type sqsMessage struct {
+	events.SQSMessage
+	Body json.RawMessage `json:"body"` // a JSON string, see unquote
 }
 
-func readBatch(d *jsontext.Decoder) (batch, error) { return plainjson.List(d, readMessage) }
-
-func readMessage(d *jsontext.Decoder) (m message, err error) {
-	err = plainjson.Object(d, m.member)
-	return m, err
-}
-
-// member reads what follows the name of a member.
-func (m *message) member(d *jsontext.Decoder, name string) (err error) {
-	switch name {
-	case "messageId":
-		m.id, err = plainjson.String(d)
-	case "body":
-		m.body, err = plainjson.Value(d)
-	case "eventSourceARN":
-		m.queue, err = plainjson.String(d)
-	case "messageAttributes":
-		m.attributes, err = readAttributes(d)
-	case "attributes":
-		err = plainjson.Object(d, m.systemAttribute)
-	default:
-		err = d.SkipValue()
+func parseSQS(list json.RawMessage) (event, error) {
+	var e sqsEvent
+	if err := json.Unmarshal(list, &e); err != nil {
+		return nil, errUnexpected("a record is not a message as SQS sends it")
 	}
-	return err
-}
-
-func (m *message) systemAttribute(d *jsontext.Decoder, name string) (err error) {
-	switch name {
-	case "MessageGroupId":
-		m.group, err = plainjson.String(d)
-	case "MessageDeduplicationId":
-		m.deduplication, err = plainjson.String(d)
-	default:
-		err = d.SkipValue()
-	}
-	return err
-}
-
-func (batch) kind() string { return "sqs" }
-
-func (b batch) check() error {
-	for _, m := range b {
-		if m.id == "" || m.body.Kind() != '"' {
-			return unexpected("a message has no messageId or no text as its body")
+	for _, m := range e {
+		if m.MessageId == "" || !isString(m.Body) {
+			return nil, errUnexpected("a message has no messageId, or its body is not a string")
 		}
 	}
-	return nil
+	return e, nil
 }
 
-// handle makes leads of all messages and reports those that are to be delivered
-// again. In a FIFO queue a message waits for those before it in its group: after
-// the first failure the rest of the group is reported unseen.
-func (b batch) handle(d *delivery) ([]byte, error) {
-	var failed []message
-	if strings.HasSuffix(b[0].queue, ".fifo") {
-		stopped := map[string]bool{}
-		for _, m := range b {
-			if stopped[m.group] || !b.take(d, m)[0] {
-				stopped[m.group] = true
-				failed = append(failed, m)
+func isString(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
+
+func (sqsEvent) kind() string { return "sqs" }
+
+// handle reports the messages that must be delivered again. A message of a FIFO
+// queue must wait for the messages before it in its group: after the first
+// failure in a group, the rest of the group is reported as failed too.
+func (e sqsEvent) handle(ctx context.Context, v *invocation) ([]byte, error) {
+	failures := []events.SQSBatchItemFailure{} // not nil, which would be null in JSON
+	fail := func(m sqsMessage) {
+		failures = append(failures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+	}
+	if strings.HasSuffix(e[0].EventSourceARN, ".fifo") {
+		failedGroups := map[string]bool{}
+		for i, m := range e {
+			group := m.Attributes["MessageGroupId"]
+			if failedGroups[group] || !v.handleMessages(ctx, e[i:i+1])[0] {
+				failedGroups[group] = true
+				fail(m)
 			}
 		}
 	} else {
-		for i, ok := range b.take(d, b...) {
+		for i, ok := range v.handleMessages(ctx, e) {
 			if !ok {
-				failed = append(failed, b[i])
+				fail(e[i])
 			}
 		}
 	}
-	answer := []byte(`{"batchItemFailures":[`)
-	for i, m := range failed {
-		if i > 0 {
-			answer = append(answer, ',')
-		}
-		answer = append(answer, `{"itemIdentifier":`...)
-		answer = append(plainjson.AppendString(answer, m.id), '}')
-	}
-	return append(answer, "]}"...), nil
+	return json.Marshal(events.SQSEventResponse{BatchItemFailures: failures})
 }
 
-// take makes leads of messages, together, and reports which are done with.
-func (batch) take(d *delivery, messages ...message) []bool {
-	ok := make([]bool, len(messages))
+// handleMessages creates the leads of several messages together. It reports for
+// each message whether it is done; the others must be delivered again.
+func (v *invocation) handleMessages(ctx context.Context, messages []sqsMessage) []bool {
+	done := make([]bool, len(messages))
 	var records []record
-	var of []int
+	var indexes []int // of the message of each record
 	for i, m := range messages {
-		ours, err := d.openContent(m)
+		some, err := v.openMessage(ctx, m)
 		if err != nil {
-			d.fail("SQS message "+m.id, err)
+			v.logFailure(ctx, "SQS message "+m.MessageId, err)
 			continue
 		}
-		ok[i] = true
-		for _, r := range ours {
-			records, of = append(records, r), append(of, i)
+		done[i] = true
+		for _, r := range some {
+			records = append(records, r)
+			indexes = append(indexes, i)
 		}
 	}
-	for j, o := range d.admit(records) {
-		if o.Err != nil && !refused(o.Err) {
-			ok[of[j]] = false
+	for j, result := range v.createLeads(ctx, records) {
+		if result.Err != nil && !isPermanent(result.Err) {
+			done[indexes[j]] = false
 		}
 	}
-	return ok
+	return done
 }
 
 // record returns the message as one record.
-func (m *message) record() record {
-	r := record{body: text(m.body), id: m.id, origin: "SQS message " + m.id + " of " + m.queue}
-	r.once, r.err = named("sqs", m.id, m.attributes)
-	if id := m.deduplication; id != "" && strings.HasPrefix(r.once.Key, "id/") && id != contentID(r.body) {
-		r.once.Key = "deduplication/" + m.queue + "/" + m.group + "/" + id
+func (m *sqsMessage) record() record {
+	r := newRecord("sqs", m.MessageId, "SQS message "+m.MessageId+" of "+m.EventSourceARN, unquote(m.Body))
+	deduplicationID := m.Attributes["MessageDeduplicationId"]
+	if attribute, ok := m.MessageAttributes[keyName]; ok {
+		r.setKey(aws.ToString(attribute.StringValue))
+	} else if deduplicationID != "" && deduplicationID != contentID(r.body) {
+		r.key.Key = "deduplication/" + m.EventSourceARN + "/" + m.Attributes["MessageGroupId"] + "/" + deduplicationID
 	}
 	return r
 }
 
-// contentID is the deduplication id that a FIFO queue makes of a body where the
-// sender gave none (ContentBasedDeduplication). It names no record: the queue
-// drops the same body for five minutes, and one that it lets through after that
-// is another message, and another lead. Who means the same one says so.
+// contentID returns the deduplication id that a FIFO queue with
+// ContentBasedDeduplication computes from the body if the sender gave none. It is
+// not an idempotency key: when the queue accepts the same body again after five
+// minutes, that is another message and another lead.
 func contentID(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])
 }
-
-var errContent = &lead.SyntaxError{Message: "The message says that it is of this function's own making, but it is not. Send it without the attribute " + contentAttribute + "."}

@@ -57,9 +57,9 @@ type Row struct {
 
 // Position is a place between two rows from which a file can be read on.
 type Position struct {
-	Offset int64    // bytes before it
-	Lines  int      // line ends before it
-	Header []string // of CSV, once it was read
+	Offset int64    `json:"offset"`           // bytes before it
+	Lines  int      `json:"lines"`            // line ends before it
+	Header []string `json:"header,omitempty"` // of CSV, once it was read
 }
 
 // Reader reads rows. Make one with [NewReader].

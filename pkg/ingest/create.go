@@ -1,0 +1,173 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/leadfile"
+)
+
+// record is one lead to create.
+type record struct {
+	key    lead.IdempotencyKey
+	id     string // the same in all deliveries of this record, and in no other record
+	origin string // where the record comes from, for people
+	body   []byte // the JSON of a create, not parsed yet
+	err    error  // why the record is rejected
+}
+
+// newRecord returns a record whose idempotency key is its id at the source.
+func newRecord(source, id, origin string, body []byte) record {
+	key := lead.IdempotencyKey{Source: source, Key: "id/" + id, TTL: keyTTL}
+	return record{key: key, id: id, origin: origin, body: body}
+}
+
+// keyName is the message attribute with the idempotency key of the sender, and
+// the member of a call.
+const keyName = "idempotency_key"
+
+// setKey replaces the idempotency key by that of the sender.
+func (r *record) setKey(key string) {
+	r.key.Key = "key/" + key
+	r.err = validateKey(key)
+}
+
+// validateKey applies the rules of the HTTP header Idempotency-Key.
+func validateKey(key string) error {
+	if lead.ValidIdempotencyKey(key) {
+		return nil
+	}
+	return lead.ValidationError{{
+		Param: keyName, Code: lead.ParameterInvalid,
+		Message: fmt.Sprintf("Send an idempotency_key of 1 to %d printable ASCII characters, or none.", lead.MaxIdempotencyKey),
+	}}
+}
+
+// unquote returns the text of a JSON string. Text with invalid Unicode is
+// returned as it is, in quotes: it is no JSON object, so the record is rejected.
+func unquote(quoted json.RawMessage) []byte {
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil {
+		return quoted
+	}
+	return text
+}
+
+// createLeads creates the leads of the records and sends rejected records to the
+// DLQ. It returns one result for each record. A result with a transient error
+// ([isPermanent] is false) means that the record must be delivered again.
+func (v *invocation) createLeads(ctx context.Context, records []record) []lead.CreateResult {
+	results := make([]lead.CreateResult, len(records))
+	var requests []lead.CreateRequest
+	var indexes []int // of the record of each request
+	for i, r := range records {
+		values, err := r.parse()
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		requests = append(requests, lead.CreateRequest{Values: values, Key: r.key})
+		indexes = append(indexes, i)
+	}
+	createCtx, cancel := withMargin(ctx, dlqMargin)
+	defer cancel()
+	for j, result := range v.createMany(createCtx, requests) {
+		results[indexes[j]] = result
+	}
+
+	var rejected []record
+	for i, result := range results {
+		if isPermanent(result.Err) {
+			records[i].err = result.Err
+			rejected = append(rejected, records[i])
+		}
+	}
+	dlqErr := v.sendToDLQ(ctx, rejected)
+	for i := range results {
+		result := &results[i]
+		if dlqErr != nil && isPermanent(result.Err) {
+			result.Err = dlqErr
+		}
+		switch {
+		case result.Err == nil && result.Replayed:
+			v.stats.replayed++
+		case result.Err == nil:
+			v.stats.created++
+		case isPermanent(result.Err):
+			v.stats.rejected++
+		default:
+			v.logFailure(ctx, records[i].origin, result.Err)
+		}
+	}
+	return results
+}
+
+// parse returns the values of the lead. A panic becomes an error of this record
+// alone.
+func (r *record) parse() (values lead.Values, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	if r.err != nil {
+		return values, r.err
+	}
+	if len(r.body) > leadfile.MaxRow {
+		return values, &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger than %d bytes. Send a smaller one.", leadfile.MaxRow)}
+	}
+	changes, err := lead.ParseChanges(r.body)
+	if err != nil {
+		if hint := wrapperHint(r.body); hint != "" {
+			err = &lead.SyntaxError{Message: hint}
+		}
+	}
+	values = lead.Defaults()
+	values.Apply(changes)
+	return values, err
+}
+
+// createMany creates leads, many in one transaction. After a panic it tries each
+// lead alone, so that only the lead that causes the panic fails.
+func (v *invocation) createMany(ctx context.Context, requests []lead.CreateRequest) (results []lead.CreateResult) {
+	if len(requests) == 0 {
+		return nil
+	}
+	defer func() {
+		p := recover()
+		switch {
+		case p == nil:
+		case len(requests) == 1:
+			results = []lead.CreateResult{{Err: panicError(p)}}
+		default:
+			results = nil
+			for i := range requests {
+				results = append(results, v.createMany(ctx, requests[i:i+1])...)
+			}
+		}
+	}()
+	return v.Leads.CreateMany(ctx, v.Tenant, requests)
+}
+
+// isPermanent reports whether an error rejects its record: the same record can
+// never become a lead.
+func isPermanent(err error) bool {
+	var invalid lead.ValidationError
+	var syntax *lead.SyntaxError
+	return errors.As(err, &invalid) || errors.As(err, &syntax) || errors.Is(err, lead.ErrKeyReused)
+}
+
+// checkRetry returns errRetry if a record must be delivered again.
+func checkRetry(results []lead.CreateResult) error {
+	for _, result := range results {
+		if result.Err != nil && !isPermanent(result.Err) {
+			return errRetry
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/leadfile"
+)
+
+// The function sends two kinds of messages to its own queue. The message
+// attribute contentAttribute distinguishes them from messages that are leads.
+const (
+	contentAttribute = "leads_content"
+	contentRows      = "rows" // a rowsMessage
+	contentFile      = "file" // a fileMessage
+)
+
+// rowsMessage is the body of a message with some rows of a file.
+type rowsMessage struct {
+	File File  `json:"file"`
+	Rows []row `json:"rows"`
+}
+
+type row struct {
+	Line int    `json:"line"`
+	Lead string `json:"lead"` // the JSON of a create, not parsed yet
+}
+
+// fileMessage is the body of a message that says where to continue with a file.
+type fileMessage struct {
+	File File              `json:"file"`
+	From leadfile.Position `json:"from"`
+}
+
+// newMessage returns a message to the function's own queue.
+func newMessage(content string, body any) Message {
+	return Message{Body: string(marshal(body)), Attributes: map[string]string{contentAttribute: content}}
+}
+
+// marshal returns the JSON of a type of this file. It cannot fail, because these
+// types have only strings and integers.
+func marshal(v any) []byte {
+	text, _ := json.Marshal(v)
+	return text
+}
+
+// openMessage returns the records of a message. If the message says where to
+// continue with a file, openMessage does that and returns no records.
+func (v *invocation) openMessage(ctx context.Context, m sqsMessage) ([]record, error) {
+	r := m.record()
+	content, ok := m.MessageAttributes[contentAttribute]
+	if !ok {
+		return []record{r}, nil
+	}
+	switch aws.ToString(content.StringValue) {
+	case contentFile:
+		var body fileMessage
+		if err := decodeStrict(r.body, &body); err == nil && body.From.Offset > 0 {
+			return nil, v.splitFile(ctx, body.File, body.From)
+		}
+	case contentRows:
+		var body rowsMessage
+		if err := decodeStrict(r.body, &body); err == nil {
+			var records []record
+			for _, row := range body.Rows {
+				records = append(records, body.File.record(row.Line, []byte(row.Lead)))
+			}
+			return records, nil
+		}
+	}
+	r.err = &lead.SyntaxError{Message: "The message has the attribute " + contentAttribute +
+		", which only this function sets, but its body is not what the function writes. Send it without this attribute."}
+	return []record{r}, nil
+}
+
+// decodeStrict decodes JSON. Unlike [json.Unmarshal] it returns an error if a
+// name occurs twice, if a member is unknown, or if a text is not valid Unicode.
+func decodeStrict(text []byte, to any) error {
+	if !jsontext.Value(text).IsValid() {
+		return errors.New("the text is not strict JSON")
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(to)
+}
+
+const (
+	// rowsPerMessage is two transactions' worth of leads.
+	rowsPerMessage = 98
+
+	// bytesPerMessage limits the rows of a message before they are encoded.
+	// Encoding can make them six times longer, which still fits into the 1 MB
+	// that SQS allows.
+	bytesPerMessage = 128 << 10
+
+	// messagesPerInvocation limits the work of one invocation to some seconds.
+	// Rejected rows count as one message each.
+	messagesPerInvocation = 1000
+)
+
+// splitFile sends the rows of a file to the queue, from a position on. After
+// messagesPerInvocation messages it leaves the rest of the file to another
+// invocation. Only one row and the messages that are not sent yet are in memory.
+func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Position) error {
+	ctx, cancel := withMargin(ctx, dlqMargin) // for the other messages of the event
+	defer cancel()
+	format, err := leadfile.FormatOf(f.Key)
+	if err != nil {
+		return v.rejectFile(ctx, f, "The file cannot be read: "+err.Error()+".")
+	}
+	stream, err := v.Files.Open(ctx, f, from.Offset)
+	if errors.Is(err, ErrFileGone) {
+		return v.rejectFile(ctx, f, "The file was replaced or deleted before it was read to its end. A newer version is delivered separately; if there is none, upload the file again.")
+	} else if err != nil {
+		return err
+	}
+	defer stream.Close()
+	reader, err := leadfile.NewReader(stream, format, from)
+	if header := (*leadfile.HeaderError)(nil); errors.As(err, &header) {
+		return v.rejectFile(ctx, f, header.Message)
+	} else if err != nil {
+		return err
+	}
+
+	b := batch{invocation: v, file: f}
+	for b.count < messagesPerInvocation {
+		row, err := reader.Read()
+		if err == io.EOF {
+			b.endMessage()
+			return b.send(ctx)
+		} else if err != nil {
+			return err
+		}
+		if err := b.add(ctx, row); err != nil {
+			return err
+		}
+	}
+	b.endMessage()
+	b.messages = append(b.messages, newMessage(contentFile, fileMessage{f, reader.Position()}))
+	return b.send(ctx)
+}
+
+// rejectFile sends the name of a file to the DLQ.
+func (v *invocation) rejectFile(ctx context.Context, f File, reason string) error {
+	v.stats.rejected++
+	r := f.record(0, marshal(f))
+	r.err = &lead.SyntaxError{Message: reason}
+	return v.sendToDLQ(ctx, []record{r})
+}
+
+// batch collects the rows of a file and sends them, ten messages at once.
+type batch struct {
+	*invocation
+	file     File
+	rows     []row // of the next message
+	size     int   // of rows, in bytes
+	messages []Message
+	rejected []record
+	count    int // messages and rejected rows, those that were sent included
+}
+
+func (b *batch) add(ctx context.Context, r leadfile.Row) error {
+	if r.Err != nil {
+		rejected := b.file.record(r.Line, r.Text)
+		rejected.err = &lead.SyntaxError{Message: "This row is not valid: " + r.Err.Error() + "."}
+		b.rejected = append(b.rejected, rejected)
+		b.stats.rejected++
+		b.count++
+	} else {
+		if b.size+len(r.JSON) > bytesPerMessage {
+			b.endMessage()
+		}
+		b.rows = append(b.rows, row{r.Line, string(r.JSON)})
+		b.size += len(r.JSON)
+		if len(b.rows) == rowsPerMessage {
+			b.endMessage()
+		}
+	}
+	if len(b.messages)+len(b.rejected) < messagesPerRequest {
+		return nil
+	}
+	return b.send(ctx)
+}
+
+// endMessage makes a message of the rows until now.
+func (b *batch) endMessage() {
+	if len(b.rows) == 0 {
+		return
+	}
+	b.messages = append(b.messages, newMessage(contentRows, rowsMessage{b.file, b.rows}))
+	b.stats.queued += len(b.rows)
+	b.rows, b.size = nil, 0
+	b.count++
+}
+
+// send sends the rejected rows and the messages until now.
+func (b *batch) send(ctx context.Context) error {
+	if err := b.sendToDLQ(ctx, b.rejected); err != nil {
+		return err
+	}
+	if len(b.messages) > 0 {
+		if err := b.Queue.Send(ctx, b.messages); err != nil {
+			return err
+		}
+	}
+	b.messages, b.rejected = nil, nil
+	return nil
+}
