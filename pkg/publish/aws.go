@@ -12,8 +12,9 @@ import (
 	"overplane.dev/leads/pkg/awsenv"
 )
 
-// Open returns the publisher that the environment of a Lambda function names:
-// LEADS_BUS is the name of the bus; see [awsenv.Config] for the rest. It sends nothing.
+// Open returns the publisher for the environment of a Lambda function. LEADS_BUS
+// is the name of the bus; [awsenv.Config] reads the other variables. Open sends no
+// request.
 func Open(log *slog.Logger) *Publisher {
 	client := eventbridge.NewFromConfig(awsenv.Config("EVENTBRIDGE"))
 	return &Publisher{Bus: &bus{client, os.Getenv("LEADS_BUS")}, Log: log}

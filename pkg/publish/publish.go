@@ -1,43 +1,47 @@
-// Package publish tells the world what happened to leads: it turns the table's
-// stream into events on an EventBridge bus. It is the function publish-changes.
+// Package publish sends an event to an EventBridge bus for every change of a
+// lead. It is the code of the function publish-changes, which reads the stream of
+// the table.
 //
-// An event's source is [Source], its detail-type lead.created, lead.updated or
-// lead.deleted, and its detail as event.schema.json describes.
+// The source of an event is [Source], its detail-type is lead.created,
+// lead.updated or lead.deleted, and event.schema.json describes its detail.
 //
-// Each change is published at least once, and those of one lead in their order:
-// the stream has them so, and no event is sent before the one before it of the
-// same lead was accepted. An event's event_id is the same each time it is sent,
-// and its version grows with each change of a lead, so that whoever gets one
-// twice or late can tell.
+// Each change is published at least once, and the changes of one lead in their
+// order: the stream has this order, and an event is sent only after EventBridge
+// has accepted the previous event of the same lead. An event has the same
+// event_id each time it is sent, and the version grows with each change, so
+// consumers can recognise events that are repeated or late.
 package publish
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/plainjson"
 )
 
 // Source is the source of all events.
 const Source = "overplane.leads"
 
 const (
-	// Bounds of one request to EventBridge, see
+	// Limits of one request to EventBridge, see
 	// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html.
 	eventsPerRequest = 10
 	bytesPerRequest  = 256 << 10
 
-	// tries is how often events that EventBridge refuses are sent before Lambda
-	// is left to deliver them again.
-	tries = 4
+	// maxAttempts is how often an event is sent if EventBridge refuses it. After
+	// that, Lambda delivers the record again.
+	maxAttempts = 4
 
-	// margin is the time kept for the answer before Lambda ends the function.
-	margin = time.Second
+	// answerMargin is the time that is left for the answer when all other work
+	// must end.
+	answerMargin = time.Second
 )
 
 // Publisher publishes changes.
@@ -46,131 +50,115 @@ type Publisher struct {
 	Log *slog.Logger
 }
 
-// Bus is a bus of EventBridge.
+// Bus is an EventBridge bus.
 type Bus interface {
-	// Put sends at most ten events and says of each whether it was refused. An
-	// error means that it is not known of any.
+	// Put sends at most ten events, and returns for each whether EventBridge
+	// refused it. After an error, any of them may have been accepted.
 	Put(context.Context, []Event) (refused []bool, err error)
 }
 
 // Event is an event for the bus.
 type Event struct {
-	Type   string // its detail-type
+	Type   string // detail-type
 	Time   time.Time
 	Detail []byte // JSON
 
-	lead lead.ID
+	lead   lead.ID
+	record int // index of its record in the batch
 }
 
-// Invoke answers one batch of the stream. It is a lambda.Handler. It reports the
-// first record that was not published by its sequence number; Lambda delivers
-// from there on again, see
+// Invoke publishes one batch of the stream. It implements lambda.Handler. The
+// answer has the sequence number of the first record that was not published, and
+// Lambda delivers the batch again from this record on, see
 // https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html.
 func (p *Publisher) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
 		defer cancel()
 	}
-	records, err := parse(payload)
+	records, err := parseRecords(payload)
 	if err != nil {
 		return nil, messages.InvokeResponse_Error{Type: "json_invalid", Message: err.Error()}
 	}
 	published, err := p.publish(ctx, records)
-	answer := []byte(`{"batchItemFailures":[`)
+	failures := []events.DynamoDBBatchItemFailure{} // not nil, which would be null in JSON
 	if err != nil {
-		failed := records[published].sequenceNumber
-		p.Log.LogAttrs(ctx, slog.LevelError, "not published", slog.String("sequence_number", failed), slog.String("error", err.Error()))
-		answer = append(answer, `{"itemIdentifier":`...)
-		answer = append(plainjson.AppendString(answer, failed), '}')
+		failed := records[published].Change.SequenceNumber
+		p.Log.LogAttrs(ctx, slog.LevelError, "record not published", slog.String("sequence_number", failed), slog.String("error", err.Error()))
+		failures = append(failures, events.DynamoDBBatchItemFailure{ItemIdentifier: failed})
 	}
-	p.Log.LogAttrs(ctx, slog.LevelInfo, "changes", slog.Int("records", len(records)), slog.Int("done", published))
-	return append(answer, "]}"...), nil
+	p.Log.LogAttrs(ctx, slog.LevelInfo, "batch published", slog.Int("records", len(records)), slog.Int("published", published))
+	return json.Marshal(events.DynamoDBEventResponse{BatchItemFailures: failures})
 }
 
-// publish publishes records in their order. After an error, done is how many of
-// them are dealt with, and the next is the one that is at fault.
+// publish publishes records in their order. It returns how many records are
+// done; after an error, that is the index of the failed record.
 func (p *Publisher) publish(ctx context.Context, records []record) (done int, err error) {
-	var wave []Event // events that may be sent together
-	var of []int     // whose they are
+	var batch []Event // for the next request
 	size := 0
-	flush := func() error {
-		failed, err := p.put(ctx, wave)
+	send := func() error {
+		unsent, err := p.put(ctx, batch)
 		if err != nil {
-			done = of[failed]
+			done = unsent[0].record
 		}
-		wave, of, size = nil, nil, 0
+		batch, size = nil, 0
 		return err
 	}
 	for i := range records {
 		e, ok, err := records[i].event()
 		if err != nil {
-			if flushErr := flush(); flushErr != nil {
-				return done, flushErr
+			if err := send(); err != nil {
+				return done, err
 			}
 			return i, err
 		}
 		if !ok {
 			continue
 		}
-		// Two changes of one lead in one request could change places when the
-		// first of them is refused.
-		full := len(wave) == eventsPerRequest || size+len(e.Detail) > bytesPerRequest
-		for _, before := range wave {
-			full = full || before.lead == e.lead
-		}
-		if full {
-			if err := flush(); err != nil {
+		e.record = i
+		// Two changes of one lead must not be in one request: if EventBridge refused
+		// only the first, they would arrive in the wrong order.
+		sameLead := slices.ContainsFunc(batch, func(other Event) bool { return other.lead == e.lead })
+		if sameLead || len(batch) == eventsPerRequest || size+len(e.Detail) > bytesPerRequest {
+			if err := send(); err != nil {
 				return done, err
 			}
 		}
-		wave, of, size = append(wave, e), append(of, i), size+len(e.Detail)
+		batch = append(batch, e)
+		size += len(e.Detail)
 	}
-	if err := flush(); err != nil {
+	if err := send(); err != nil {
 		return done, err
 	}
 	return len(records), nil
 }
 
-// put sends events, those that are refused a few times. After an error, failed is
-// the first that was not accepted.
-func (p *Publisher) put(ctx context.Context, events []Event) (failed int, err error) {
-	left := make([]int, len(events)) // indexes of those not accepted yet
-	for i := range left {
-		left[i] = i
-	}
-	for try := 0; len(left) > 0; try++ {
-		if try == tries {
-			return left[0], fmt.Errorf("EventBridge refused %d of %d events %d times", len(left), len(events), tries)
+// put sends events, and sends those that EventBridge refuses again. After an
+// error, it returns the events that were not accepted.
+func (p *Publisher) put(ctx context.Context, batch []Event) (unsent []Event, err error) {
+	for attempt := 1; len(batch) > 0; attempt++ {
+		if attempt > maxAttempts {
+			return batch, fmt.Errorf("EventBridge refused %d events %d times", len(batch), maxAttempts)
 		}
-		if try > 0 && !pause(ctx, try) {
-			return left[0], ctx.Err()
-		}
-		var some []Event
-		for _, i := range left {
-			some = append(some, events[i])
-		}
-		refused, err := p.Bus.Put(ctx, some)
-		if err != nil {
-			return left[0], err
-		}
-		var again []int
-		for j, i := range left {
-			if refused[j] {
-				again = append(again, i)
+		if attempt > 1 {
+			select {
+			case <-time.After(25 * time.Millisecond << attempt): // 100, 200 and 400 ms
+			case <-ctx.Done():
+				return batch, ctx.Err()
 			}
 		}
-		left = again
+		refused, err := p.Bus.Put(ctx, batch)
+		if err != nil {
+			return batch, err
+		}
+		var again []Event
+		for i, e := range batch {
+			if refused[i] {
+				again = append(again, e)
+			}
+		}
+		batch = again
 	}
-	return 0, nil
-}
-
-// pause waits before another try. It reports false when the time is up.
-func pause(ctx context.Context, try int) bool {
-	select {
-	case <-time.After(50 * time.Millisecond << try):
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return nil, nil
 }
