@@ -28,31 +28,31 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-// world is an ingester over a real engine, with the queues and the files around
-// it in memory.
-type world struct {
+// fixture is an ingester with a real database, and with queues and files in
+// memory.
+type fixture struct {
 	*ingest.Ingester
 	table *dynamo.Table
 	meter *dynamotest.Meter
 	queue *queue
-	dead  *queue
+	dlq   *queue
 	files files
 	log   *bytes.Buffer
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	client, meter := dynamotest.Start(t)
-	return worldOn(dynamo.New(client, dynamotest.TableName), meter, "acme")
+	return newFixtureOn(dynamo.New(client, dynamotest.TableName), meter, "acme")
 }
 
-func worldOn(table *dynamo.Table, meter *dynamotest.Meter, account string) *world {
-	w := &world{table: table, meter: meter, queue: &queue{}, dead: &queue{fifo: true}, files: files{}, log: &bytes.Buffer{}}
-	w.Ingester = &ingest.Ingester{
+func newFixtureOn(table *dynamo.Table, meter *dynamotest.Meter, account string) *fixture {
+	f := &fixture{table: table, meter: meter, queue: &queue{}, dlq: &queue{fifo: true}, files: files{}, log: &bytes.Buffer{}}
+	f.Ingester = &ingest.Ingester{
 		Tenant: lead.Tenant{Account: account, Mode: lead.Live}, Leads: table,
-		Queue: w.queue, DeadLetters: w.dead, Files: w.files, Log: slog.New(slog.NewJSONHandler(w.log, nil)),
+		Queue: f.queue, DeadLetters: f.dlq, Files: f.files, Log: slog.New(slog.NewJSONHandler(f.log, nil)),
 	}
-	return w
+	return f
 }
 
 // tester is a *testing.T or a *rapid.T.
@@ -64,11 +64,11 @@ type tester interface {
 	Fatalf(string, ...any)
 }
 
-// queue is a queue in memory: a FIFO one takes each id once.
+// queue is a queue in memory. A FIFO queue accepts each id once.
 type queue struct {
 	fifo  bool
 	sent  []ingest.Message
-	fault func(n int) error // asked before the nth call
+	fault func(n int) error // returns the error of the nth call
 	calls int
 }
 
@@ -88,7 +88,7 @@ func (q *queue) Send(_ context.Context, messages []ingest.Message) error {
 	return nil
 }
 
-// files are objects by "bucket/key", each at one ETag.
+// files are the objects in S3 by "bucket/key".
 type files map[string]struct{ etag, text string }
 
 func (f files) Open(_ context.Context, file ingest.File, offset int64) (io.ReadCloser, error) {
@@ -99,16 +99,15 @@ func (f files) Open(_ context.Context, file ingest.File, offset int64) (io.ReadC
 	return io.NopCloser(strings.NewReader(found.text[offset:])), nil
 }
 
-// sqsMessage returns a message as Lambda gets it; more are members of it in
-// JSON.
+// sqsMessage returns a message as Lambda delivers it, with more members in JSON.
 func sqsMessage(id, body string, more ...string) string {
 	return fmt.Sprintf(`{"messageId":%q,"receiptHandle":"r","body":%s,"attributes":{"ApproximateReceiveCount":"1"},`+
 		`"messageAttributes":{},"md5OfBody":"m","eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:eu-west-1:123456789012:in","awsRegion":"eu-west-1"%s}`,
 		id, quoted(body), strings.Join(append([]string{""}, more...), ","))
 }
 
-// again returns a message of the queue as Lambda gets it.
-func again(id string, m ingest.Message) string {
+// delivered returns a message of the queue as Lambda delivers it.
+func delivered(id string, m ingest.Message) string {
 	attributes := map[string]any{}
 	for name, value := range m.Attributes {
 		attributes[name] = map[string]any{"stringValue": value, "dataType": "String"}
@@ -141,18 +140,19 @@ func quoted(s string) string {
 	return string(text)
 }
 
-// invoke returns the answer, or the error as "type: message".
-func (w *world) invoke(t tester, payload string) (answer, failure string) {
+// invoke calls the function and returns its answer, or its error as "type:
+// message".
+func (f *fixture) invoke(t tester, payload string) (answer, failure string) {
 	t.Helper()
-	return w.invokeIn(t, t.Context(), payload)
+	return f.invokeIn(t, t.Context(), payload)
 }
 
-func (w *world) invokeIn(t tester, ctx context.Context, payload string) (answer, failure string) {
+func (f *fixture) invokeIn(t tester, ctx context.Context, payload string) (answer, failure string) {
 	t.Helper()
 	if !json.Valid([]byte(payload)) {
 		t.Fatalf("the test's event is not JSON: %s", payload)
 	}
-	got, err := w.Invoke(ctx, []byte(payload))
+	got, err := f.Invoke(ctx, []byte(payload))
 	var e messages.InvokeResponse_Error
 	if err != nil && !errors.As(err, &e) {
 		t.Fatalf("the error %v has no type for Lambda", err)
@@ -163,10 +163,10 @@ func (w *world) invokeIn(t tester, ctx context.Context, payload string) (answer,
 	return string(got), ""
 }
 
-// wantFailed fails unless exactly these messages are to be delivered again.
-func (w *world) wantFailed(t tester, payload string, want ...string) {
+// wantFailed fails unless exactly these messages must be delivered again.
+func (f *fixture) wantFailed(t tester, payload string, want ...string) {
 	t.Helper()
-	answer, failure := w.invoke(t, payload)
+	answer, failure := f.invoke(t, payload)
 	items := []string{}
 	for _, id := range want {
 		items = append(items, `{"itemIdentifier":"`+id+`"}`)
@@ -176,12 +176,12 @@ func (w *world) wantFailed(t tester, payload string, want ...string) {
 	}
 }
 
-// names returns the lead_name of every lead, sorted, and holds the total to
-// them.
-func (w *world) names(t tester) (names []string) {
+// names returns the lead_name of each lead, sorted. It fails if the total differs
+// from their number.
+func (f *fixture) names(t tester) (names []string) {
 	t.Helper()
 	for offset := int64(0); ; offset += 100 {
-		leads, total, err := w.table.List(context.Background(), w.Tenant, 100, offset)
+		leads, total, err := f.table.List(context.Background(), f.Tenant, 100, offset)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func (w *world) names(t tester) (names []string) {
 		}
 		if int64(len(names)) >= total || len(leads) == 0 {
 			if int64(len(names)) != total {
-				t.Fatalf("%d leads and a total of %d", len(names), total)
+				t.Fatalf("%d leads, but the total is %d", len(names), total)
 			}
 			slices.Sort(names)
 			return names
@@ -198,25 +198,25 @@ func (w *world) names(t tester) (names []string) {
 	}
 }
 
-func (w *world) wantNames(t tester, want ...string) {
+func (f *fixture) wantNames(t tester, want ...string) {
 	t.Helper()
-	if got := w.names(t); !slices.Equal(got, want) {
+	if got := f.names(t); !slices.Equal(got, want) {
 		t.Errorf("the leads are %q, want %q", got, want)
 	}
 }
 
-// wantDead fails unless these are the dead letters: "code body".
-func (w *world) wantDead(t tester, want ...string) {
+// wantDLQ fails unless the DLQ has exactly these records, each as "code body".
+func (f *fixture) wantDLQ(t tester, want ...string) {
 	t.Helper()
 	var got []string
-	for _, m := range w.dead.sent {
+	for _, m := range f.dlq.sent {
 		if m.Attributes["reason"] == "" || m.Attributes["origin"] == "" || m.ID == "" {
-			t.Errorf("the letter %+v lacks its reason, origin or id", m)
+			t.Errorf("the message %+v lacks reason, origin or id", m)
 		}
 		got = append(got, m.Attributes["code"]+" "+m.Body)
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the dead letters are %q, want %q", got, want)
+		t.Errorf("the DLQ has %q, want %q", got, want)
 	}
 }
 
@@ -228,67 +228,67 @@ func TestEveryKind(t *testing.T) {
 		"SNS":         records(snsRecord("n1", body)),
 		"a call":      `{"leads":[` + body + `]}`,
 	} {
-		t.Run(kind+" makes a lead of the tenant, whatever the payload says", func(t *testing.T) {
-			w := newWorld(t)
-			if _, failure := w.invoke(t, event); failure != "" {
+		t.Run(kind+" creates a lead of the configured tenant", func(t *testing.T) {
+			f := newFixture(t)
+			if _, failure := f.invoke(t, event); failure != "" {
 				t.Fatal(failure)
 			}
-			leads, total, err := w.table.List(t.Context(), w.Tenant, 10, 0)
+			leads, total, err := f.table.List(t.Context(), f.Tenant, 10, 0)
 			if err != nil || total != 1 || leads[0].Values[0] != "Ada" || leads[0].Values[33] != lead.Number("1.5") {
 				t.Fatalf("%v, %v", leads, err)
 			}
 		})
-		t.Run(kind+" makes it once however often it comes", func(t *testing.T) {
-			w := newWorld(t)
+		t.Run(kind+" creates one lead for three deliveries", func(t *testing.T) {
+			f := newFixture(t)
 			ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "r1"})
 			for range 3 {
-				if _, failure := w.invokeIn(t, ctx, event); failure != "" {
+				if _, failure := f.invokeIn(t, ctx, event); failure != "" {
 					t.Fatal(failure)
 				}
 			}
-			w.wantNames(t, "Ada")
+			f.wantNames(t, "Ada")
 		})
-		t.Run(kind+" puts what can never be a lead aside with its reason", func(t *testing.T) {
-			w := newWorld(t)
+		t.Run(kind+" sends an invalid lead to the DLQ with the reason", func(t *testing.T) {
+			f := newFixture(t)
 			poisoned := strings.NewReplacer("Ada", "Bob", `lead_name`, `leed_name`).Replace(event)
 			ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "r1"})
-			for range 2 { // as after a crash between the letter and the answer
-				if _, failure := w.invokeIn(t, ctx, poisoned); failure != "" {
+			for range 2 { // as after a crash between DLQ and answer
+				if _, failure := f.invokeIn(t, ctx, poisoned); failure != "" {
 					t.Fatal(failure)
 				}
 			}
-			w.wantNames(t)
-			w.wantDead(t, "parameter_unknown "+strings.NewReplacer("Ada", "Bob", "lead_name", "leed_name").Replace(body))
-			if reason := w.dead.sent[0].Attributes["reason"]; reason != "No field has this name; did you mean lead_name?" {
+			f.wantNames(t)
+			f.wantDLQ(t, "parameter_unknown "+strings.NewReplacer("Ada", "Bob", "lead_name", "leed_name").Replace(body))
+			if reason := f.dlq.sent[0].Attributes["reason"]; reason != "No field has this name; did you mean lead_name?" {
 				t.Errorf("reason %q", reason)
 			}
-			if strings.Contains(w.log.String(), "Bob") {
-				t.Errorf("the log has what was sent: %s", w.log)
+			if strings.Contains(f.log.String(), "Bob") {
+				t.Errorf("the log contains personal data: %s", f.log)
 			}
 		})
-		t.Run(kind+" is delivered again when the database is away", func(t *testing.T) {
-			w := newWorld(t)
-			w.meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
+		t.Run(kind+" is delivered again after a database error", func(t *testing.T) {
+			f := newFixture(t)
+			f.meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
 				return nil, errors.New("connection refused")
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 3100*time.Millisecond) // 100 ms more than the margin
 			defer cancel()
-			answer, failure := w.invokeIn(t, ctx, event)
+			answer, failure := f.invokeIn(t, ctx, event)
 			if kind == "SQS" && answer != `{"batchItemFailures":[{"itemIdentifier":"m1"}]}` ||
 				kind != "SQS" && !strings.HasPrefix(failure, "unavailable: ") {
 				t.Errorf("answer %s, error %s", answer, failure)
 			}
-			w.meter.Fault = nil
-			w.wantDead(t)
-			if _, failure := w.invoke(t, event); failure != "" {
+			f.meter.Fault = nil
+			f.wantDLQ(t)
+			if _, failure := f.invoke(t, event); failure != "" {
 				t.Fatal(failure)
 			}
-			w.wantNames(t, "Ada")
+			f.wantNames(t, "Ada")
 		})
-		t.Run(kind+" is delivered again when a dead letter cannot be sent", func(t *testing.T) {
-			w := newWorld(t)
-			w.dead.fault = func(int) error { return errors.New("no route to host") }
-			answer, failure := w.invoke(t, strings.Replace(event, "lead_name", "leed_name", 1))
+		t.Run(kind+" is delivered again if the DLQ fails", func(t *testing.T) {
+			f := newFixture(t)
+			f.dlq.fault = func(int) error { return errors.New("no route to host") }
+			answer, failure := f.invoke(t, strings.Replace(event, "lead_name", "leed_name", 1))
 			if kind == "SQS" && answer != `{"batchItemFailures":[{"itemIdentifier":"m1"}]}` || kind != "SQS" && failure == "" {
 				t.Errorf("answer %s, error %s", answer, failure)
 			}
@@ -297,7 +297,7 @@ func TestEveryKind(t *testing.T) {
 }
 
 func TestEnvelope(t *testing.T) {
-	for outcome, event := range map[string]string{
+	for kind, event := range map[string]string{
 		"nothing":               `{}`,
 		"no object":             `[1]`,
 		"null":                  `null`,
@@ -308,6 +308,8 @@ func TestEnvelope(t *testing.T) {
 		"a record of two kinds": records(strings.Replace(sqsMessage("m1", "{}"), `"eventSource"`, `"EventSource":"aws:sns","eventSource"`, 1)),
 		"records beside leads":  `{"Records":[` + sqsMessage("m1", "{}") + `],"leads":[{}]}`,
 		"a name twice":          `{"leads":[{}],"leads":[{},{}]}`,
+		"a record's name twice": records(strings.Replace(sqsMessage("m1", "{}"), `{"messageId"`, `{"messageId":"m0","messageId"`, 1)),
+		"a name in upper case":  `{"leads":[{}],"LEADS":[{},{}]}`,
 		"a message with no id":  records(sqsMessage("", "{}")),
 		"a removed file":        records(strings.Replace(s3Record("b", "a.csv", "e"), "ObjectCreated:Put", "ObjectRemoved:Delete", 1)),
 		"a call for others":     `{"leads":[{}],"account":"other"}`,
@@ -315,17 +317,17 @@ func TestEnvelope(t *testing.T) {
 		"a call with too many":  `{"leads":[` + strings.Repeat("{},", 100) + `{}]}`,
 		"a call badly named":    `{"leads":[{}],"idempotency_key":""}`,
 	} {
-		t.Run("refuses "+outcome, func(t *testing.T) {
-			w := newWorld(t)
-			answer, failure := w.invoke(t, event)
+		t.Run("refuses "+kind, func(t *testing.T) {
+			f := newFixture(t)
+			answer, failure := f.invoke(t, event)
 			if !strings.HasPrefix(failure, "json_invalid: ") && !strings.HasPrefix(failure, "parameter_invalid: ") || !strings.Contains(failure, "Send ") {
-				t.Errorf("answer %s, error %q, want one that says what to send", answer, failure)
+				t.Errorf("answer %s, error %q, want a message that says what to send", answer, failure)
 			}
-			w.wantNames(t)
+			f.wantNames(t)
 		})
 	}
-	t.Run("takes no kind from what a record holds", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("does not depend on the content of records", func(t *testing.T) {
+		f := newFixture(t)
 		var messages []string
 		bodies := []string{
 			records(s3Record("b", "a.csv", "e")), records(sqsMessage("m2", `{"lead_name":"in"}`)), busEvent("e", `{"lead_name":"in"}`),
@@ -335,21 +337,35 @@ func TestEnvelope(t *testing.T) {
 		for i, body := range bodies {
 			messages = append(messages, sqsMessage(fmt.Sprint("m", i), body))
 		}
-		w.wantFailed(t, records(messages...))
-		w.wantNames(t)
-		if len(w.dead.sent) != len(bodies) || len(w.queue.sent) > 0 {
-			t.Errorf("%d dead letters of %d", len(w.dead.sent), len(bodies))
+		f.wantFailed(t, records(messages...))
+		f.wantNames(t)
+		if len(f.dlq.sent) != len(bodies) || len(f.queue.sent) > 0 {
+			t.Errorf("the DLQ has %d records, want %d", len(f.dlq.sent), len(bodies))
 		}
 	})
-	t.Run("lets half a character spoil its record alone", func(t *testing.T) {
-		w := newWorld(t)
-		w.wantFailed(t, records(sqsMessage("m1", `{"lead_name":"Ada"}`),
-			strings.Replace(sqsMessage("m2", `{"lead_name":"HALF"}`), "HALF", `\ud800`, 1)))
-		w.wantNames(t, "Ada")
-		if len(w.dead.sent) != 1 || w.dead.sent[0].Attributes["code"] != "json_invalid" {
-			t.Errorf("dead letters %+v", w.dead.sent)
+	ada, bad := `{"lead_name":"Ada"}`, `{"lead_name":"BAD"}`
+	for source, event := range map[string]string{
+		"SQS":           records(sqsMessage("m1", ada), sqsMessage("m2", bad)),
+		"SNS":           records(snsRecord("n1", ada), snsRecord("n2", bad)),
+		"a call":        `{"leads":[` + ada + `,` + bad + `]}`,
+		"EventBridge":   busEvent("e1", bad),
+		"rows of files": records(sqsMessage("m1", ada), delivered("m2", ingest.Message{Body: `{"file":{"bucket":"b","key":"k","etag":"e"},"rows":[{"line":1,"lead":` + quoted(bad) + `}]}`, Attributes: map[string]string{"leads_content": "rows"}})),
+	} {
+		for _, invalid := range []string{`\ud800`, `\udc00\ud800`, "\xff"} {
+			t.Run(fmt.Sprintf("of %s rejects only the record with %q", source, invalid), func(t *testing.T) {
+				f := newFixture(t)
+				if answer, failure := f.invoke(t, strings.Replace(event, "BAD", invalid, 1)); failure != "" || strings.Contains(answer, "itemIdentifier") {
+					t.Error(answer, failure)
+				}
+				if names := f.names(t); len(names) > 1 || len(names) == 1 && names[0] != "Ada" || len(names) == 0 && source != "EventBridge" {
+					t.Errorf("the leads are %q", names)
+				}
+				if len(f.dlq.sent) != 1 || f.dlq.sent[0].Attributes["code"] != "json_invalid" {
+					t.Errorf("the DLQ has %+v", f.dlq.sent)
+				}
+			})
 		}
-	})
+	}
 }
 
 func TestSQS(t *testing.T) {
@@ -359,126 +375,126 @@ func TestSQS(t *testing.T) {
 	keyed := func(id, key, body string) string {
 		return strings.Replace(sqsMessage(id, body), `"messageAttributes":{}`, attribute(key), 1)
 	}
-	t.Run("makes the leads of a batch in one transaction", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("creates the leads of a batch in one transaction", func(t *testing.T) {
+		f := newFixture(t)
 		var batch []string
 		for i := range 10 {
 			batch = append(batch, sqsMessage(fmt.Sprint("m", i), fmt.Sprintf(`{"lead_name":"n%d"}`, i)))
 		}
-		w.wantFailed(t, records(batch...))
-		if requests, _, _ := w.meter.Cost(); requests != 1 {
+		f.wantFailed(t, records(batch...))
+		if requests, _, _ := f.meter.Cost(); requests != 1 {
 			t.Errorf("%d requests for ten messages, want 1", requests)
 		}
 	})
-	t.Run("goes by the sender's idempotency_key", func(t *testing.T) {
-		w := newWorld(t)
-		w.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"Ada"}`), keyed("m2", "k", ` { "lead_name" : "Ada" } `), keyed("m3", "k", `{"lead_name":"Bob"}`), keyed("m4", "k", `{"lead_name":"Eve"}`)))
-		w.wantNames(t, "Ada")
-		w.wantDead(t, `idempotency_key_reused {"lead_name":"Bob"}`, `idempotency_key_reused {"lead_name":"Eve"}`)
+	t.Run("uses the idempotency_key of the sender", func(t *testing.T) {
+		f := newFixture(t)
+		f.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"Ada"}`), keyed("m2", "k", ` { "lead_name" : "Ada" } `), keyed("m3", "k", `{"lead_name":"Bob"}`), keyed("m4", "k", `{"lead_name":"Eve"}`)))
+		f.wantNames(t, "Ada")
+		f.wantDLQ(t, `idempotency_key_reused {"lead_name":"Bob"}`, `idempotency_key_reused {"lead_name":"Eve"}`)
 	})
-	t.Run("keeps its keys apart from those of HTTP and of other sources", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("does not share keys with HTTP and other sources", func(t *testing.T) {
+		f := newFixture(t)
 		once := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
-		if _, _, err := w.table.Create(t.Context(), w.Tenant, lead.Defaults(), once); err != nil {
+		if _, _, err := f.table.Create(t.Context(), f.Tenant, lead.Defaults(), once); err != nil {
 			t.Fatal(err)
 		}
-		w.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"a"}`)))
-		w.invoke(t, `{"idempotency_key":"k","leads":[{"lead_name":"b"}]}`)
-		w.invoke(t, records(strings.Replace(snsRecord("n1", `{"lead_name":"c"}`), `"MessageAttributes":{}`, `"MessageAttributes":{"idempotency_key":{"Type":"String","Value":"k"}}`, 1)))
-		w.wantNames(t, "<nil>", "a", "b", "c")
+		f.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"a"}`)))
+		f.invoke(t, `{"idempotency_key":"k","leads":[{"lead_name":"b"}]}`)
+		f.invoke(t, records(strings.Replace(snsRecord("n1", `{"lead_name":"c"}`), `"MessageAttributes":{}`, `"MessageAttributes":{"idempotency_key":{"Type":"String","Value":"k"}}`, 1)))
+		f.wantNames(t, "<nil>", "a", "b", "c")
 	})
-	t.Run("refuses an idempotency_key that HTTP would refuse", func(t *testing.T) {
-		w := newWorld(t)
-		w.wantFailed(t, records(keyed("m1", "", "{}"), keyed("m2", "ä", "{}"), keyed("m3", strings.Repeat("k", 256), "{}"), keyed("m4", strings.Repeat("k", 255), `{"lead_name":"Ada"}`)))
-		w.wantNames(t, "Ada")
-		w.wantDead(t, "parameter_invalid {}", "parameter_invalid {}", "parameter_invalid {}")
+	t.Run("rejects an idempotency_key that HTTP would reject", func(t *testing.T) {
+		f := newFixture(t)
+		f.wantFailed(t, records(keyed("m1", "", "{}"), keyed("m2", "ä", "{}"), keyed("m3", strings.Repeat("k", 256), "{}"), keyed("m4", strings.Repeat("k", 255), `{"lead_name":"Ada"}`)))
+		f.wantNames(t, "Ada")
+		f.wantDLQ(t, "parameter_invalid {}", "parameter_invalid {}", "parameter_invalid {}")
 	})
-	t.Run("goes by a FIFO queue's deduplication id where the sender gave it", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("uses the deduplication id that the sender gave to a FIFO queue", func(t *testing.T) {
+		f := newFixture(t)
 		same := func(m string) string { return strings.Replace(m, `"d-m2"`, `"d-m1"`, 1) }
-		w.wantFailed(t, records(fifoMessage("m1", "g", `{"lead_name":"Ada"}`)))
-		w.wantFailed(t, records(same(fifoMessage("m2", "g", `{"lead_name":"Ada"}`))))
-		w.wantNames(t, "Ada")
+		f.wantFailed(t, records(fifoMessage("m1", "g", `{"lead_name":"Ada"}`)))
+		f.wantFailed(t, records(same(fifoMessage("m2", "g", `{"lead_name":"Ada"}`))))
+		f.wantNames(t, "Ada")
 	})
-	t.Run("makes two leads of two equal bodies that a FIFO queue lets through", func(t *testing.T) {
-		// Its own digest of the body, with ContentBasedDeduplication, is no
-		// sender's name: five minutes later the same body is another message.
-		w := newWorld(t)
+	t.Run("creates two leads from two equal bodies that a FIFO queue delivers", func(t *testing.T) {
+		// With ContentBasedDeduplication, the queue computes the deduplication id from
+		// the body. After five minutes, the same body is another message.
+		f := newFixture(t)
 		const body = `{"lead_name":"Bob"}`
 		for _, id := range []string{"m3", "m4"} {
 			event := records(strings.Replace(fifoMessage(id, "g", body), `"d-`+id+`"`, fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(body))), 1))
 			for range 2 { // each redelivered
-				w.wantFailed(t, event)
+				f.wantFailed(t, event)
 			}
 		}
-		w.wantNames(t, "Bob", "Bob")
+		f.wantNames(t, "Bob", "Bob")
 	})
-	t.Run("stops a FIFO group at its first failure and no other group", func(t *testing.T) {
-		w := newWorld(t)
-		w.Leads = &failing{w.table, "bad"}
-		w.wantFailed(t, records(
+	t.Run("stops a FIFO group, and no other group, at its first failure", func(t *testing.T) {
+		f := newFixture(t)
+		f.Leads = &failing{f.table, "bad"}
+		f.wantFailed(t, records(
 			fifoMessage("m1", "a", `{"lead_name":"a1"}`), fifoMessage("m2", "b", `{"lead_name":"b1"}`),
 			fifoMessage("m3", "a", `{"lead_name":"bad"}`), fifoMessage("m4", "a", `{"lead_name":"a3"}`), fifoMessage("m5", "b", `{"lead_name":"b2"}`),
 		), "m3", "m4")
-		w.wantNames(t, "a1", "b1", "b2")
+		f.wantNames(t, "a1", "b1", "b2")
 	})
-	t.Run("does not stop a FIFO group at what is put aside", func(t *testing.T) {
-		w := newWorld(t)
-		w.wantFailed(t, records(fifoMessage("m1", "a", `{"lead_name":1}`), fifoMessage("m2", "a", `{"lead_name":"a2"}`)))
-		w.wantNames(t, "a2")
-		w.wantDead(t, `parameter_invalid {"lead_name":1}`)
+	t.Run("does not stop a FIFO group at a rejected message", func(t *testing.T) {
+		f := newFixture(t)
+		f.wantFailed(t, records(fifoMessage("m1", "a", `{"lead_name":1}`), fifoMessage("m2", "a", `{"lead_name":"a2"}`)))
+		f.wantNames(t, "a2")
+		f.wantDLQ(t, `parameter_invalid {"lead_name":1}`)
 	})
-	t.Run("does not stop at a failure in a queue that is not FIFO", func(t *testing.T) {
-		w := newWorld(t)
-		w.Leads = &failing{w.table, "bad"}
+	t.Run("does not stop a standard queue at a failure", func(t *testing.T) {
+		f := newFixture(t)
+		f.Leads = &failing{f.table, "bad"}
 		group := `"attributes":{"MessageGroupId":"a",` // a fair queue has groups too
-		w.wantFailed(t, records(strings.Replace(sqsMessage("m1", `{"lead_name":"bad"}`), `"attributes":{`, group, 1),
+		f.wantFailed(t, records(strings.Replace(sqsMessage("m1", `{"lead_name":"bad"}`), `"attributes":{`, group, 1),
 			strings.Replace(sqsMessage("m2", `{"lead_name":"ok"}`), `"attributes":{`, group, 1)), "m1")
-		w.wantNames(t, "ok")
+		f.wantNames(t, "ok")
 	})
-	t.Run("fails one record for a panic", func(t *testing.T) {
-		w := newWorld(t)
-		w.Leads = &failing{w.table, "panic"}
-		w.wantFailed(t, records(sqsMessage("m1", `{"lead_name":"a"}`), sqsMessage("m2", `{"lead_name":"panic"}`), sqsMessage("m3", `{"lead_name":"b"}`)), "m2")
-		w.wantNames(t, "a", "b")
-		w.wantDead(t)
+	t.Run("fails only the record that causes a panic", func(t *testing.T) {
+		f := newFixture(t)
+		f.Leads = &failing{f.table, "panic"}
+		f.wantFailed(t, records(sqsMessage("m1", `{"lead_name":"a"}`), sqsMessage("m2", `{"lead_name":"panic"}`), sqsMessage("m3", `{"lead_name":"b"}`)), "m2")
+		f.wantNames(t, "a", "b")
+		f.wantDLQ(t)
 	})
-	t.Run("refuses a body that HTTP would refuse for its size", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("rejects a body that is too large for HTTP", func(t *testing.T) {
+		f := newFixture(t)
 		body := `{"lead_name":"Ada"` + strings.Repeat(" ", 128<<10) + `}`
-		w.wantFailed(t, records(sqsMessage("m1", body)))
-		w.wantDead(t, "json_invalid "+body)
+		f.wantFailed(t, records(sqsMessage("m1", body)))
+		f.wantDLQ(t, "json_invalid "+body)
 	})
 }
 
-// failing is a store that fails for one name.
+// failing is a store that fails for one lead_name.
 type failing struct {
 	*dynamo.Table
 	name string
 }
 
-func (f *failing) CreateMany(ctx context.Context, t lead.Tenant, all []lead.CreateRequest) []lead.CreateResult {
-	var outcomes []lead.CreateResult
+func (s *failing) CreateMany(ctx context.Context, t lead.Tenant, all []lead.CreateRequest) []lead.CreateResult {
+	var results []lead.CreateResult
 	for _, c := range all {
 		switch {
-		case c.Values[0] == f.name && f.name == "panic":
-			panic("a fault of ours")
-		case c.Values[0] == f.name:
-			outcomes = append(outcomes, lead.CreateResult{Err: &lead.UnavailableError{Err: errors.New("busy")}})
+		case c.Values[0] == s.name && s.name == "panic":
+			panic("a bug")
+		case c.Values[0] == s.name:
+			results = append(results, lead.CreateResult{Err: &lead.UnavailableError{Err: errors.New("busy")}})
 		default:
-			outcomes = append(outcomes, f.Table.CreateMany(ctx, t, []lead.CreateRequest{c})...)
+			results = append(results, s.Table.CreateMany(ctx, t, []lead.CreateRequest{c})...)
 		}
 	}
-	return outcomes
+	return results
 }
 
 func TestCall(t *testing.T) {
-	t.Run("answers each lead in its place", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("returns one result for each lead, in order", func(t *testing.T) {
+		f := newFixture(t)
 		event := `{"leads":[{"lead_name":"Ada"},{"email_id":"x","phon":1},"text",{"lead_name":"Bob"}],"idempotency_key":"k"}`
 		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "r1"})
 		for _, replayed := range []bool{false, true} {
-			answer, failure := w.invokeIn(t, ctx, event)
+			answer, failure := f.invokeIn(t, ctx, event)
 			if failure != "" {
 				t.Fatal(failure)
 			}
@@ -504,36 +520,36 @@ func TestCall(t *testing.T) {
 				t.Errorf("answer %s", answer)
 			}
 		}
-		w.wantNames(t, "Ada", "Bob")
+		f.wantNames(t, "Ada", "Bob")
 	})
-	t.Run("answers none with none", func(t *testing.T) {
-		w := newWorld(t)
-		if answer, failure := w.invoke(t, `{"leads":[]}`); answer != `{"results":[]}` {
+	t.Run("returns no result for no lead", func(t *testing.T) {
+		f := newFixture(t)
+		if answer, failure := f.invoke(t, `{"leads":[]}`); answer != `{"results":[]}` {
 			t.Error(answer, failure)
 		}
 	})
 }
 
-// TestAnyDelivery delivers records of all kinds again and again, in any order and
-// company, while the database and the queues fail in all ways, and holds what
-// came of it to one delivery of each.
+// TestAnyDelivery delivers records of all kinds several times, in any order and in
+// any batches, while the database and the queues fail. At the end, each record
+// must be one lead or one message in the DLQ.
 func TestAnyDelivery(t *testing.T) {
 	client, meter := dynamotest.Start(t)
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		meter.Fault = nil
-		w := worldOn(dynamo.New(client, dynamotest.TableName), meter, fmt.Sprint("a", n))
+		f := newFixtureOn(dynamo.New(client, dynamotest.TableName), meter, fmt.Sprint("a", n))
 		seed := rapid.Uint64().Draw(rt, "seed")
 		random := rand.New(rand.NewPCG(seed, 1))
 
-		var want, dead []string // names of leads, bodies of dead letters
-		var standard []string   // SQS messages, which come in any company
-		var events []string     // what comes alone
+		var want, rejected []string // names of leads, bodies of rejected records
+		var standard []string       // SQS messages, which can be in one batch
+		var events []string         // events with one record each
 		body := func(i int) string {
 			if random.IntN(4) == 0 {
 				b := fmt.Sprintf(`{"lead_name":%d}`, i)
-				dead = append(dead, b)
+				rejected = append(rejected, b)
 				return b
 			}
 			want = append(want, fmt.Sprintf("n%02d", i))
@@ -549,7 +565,7 @@ func TestAnyDelivery(t *testing.T) {
 			case 3:
 				events = append(events, records(snsRecord(id, b)))
 			case 4:
-				w.files["b/"+id+".ndjson"] = struct{ etag, text string }{"e", b + "\n"}
+				f.files["b/"+id+".ndjson"] = struct{ etag, text string }{"e", b + "\n"}
 				events = append(events, records(s3Record("b", id+".ndjson", "e")))
 			}
 		}
@@ -566,7 +582,7 @@ func TestAnyDelivery(t *testing.T) {
 			switch fault {
 			case 0:
 				return nil, errors.New("connection refused")
-			case 1: // done, and the answer is lost
+			case 1: // the write happens, and its answer is lost
 				if resp, err := send.RoundTrip(r); err == nil {
 					resp.Body.Close()
 				}
@@ -577,50 +593,47 @@ func TestAnyDelivery(t *testing.T) {
 		defer func() { meter.Fault = nil }()
 		queueFault := func(int) error {
 			if faulty && random.IntN(3) == 0 {
-				return errors.New("SQS is away")
+				return errors.New("SQS is not available")
 			}
 			return nil
 		}
-		w.queue.fault, w.dead.fault = queueFault, queueFault
+		f.queue.fault, f.dlq.fault = queueFault, queueFault
 
-		deliver := func(some []string, alone string) {
-			if len(some) > 0 {
-				w.invoke(rt, records(some...))
-			}
-			if alone != "" {
-				w.invoke(rt, alone)
+		deliver := func(messages []string) {
+			if len(messages) > 0 {
+				f.invoke(rt, records(messages...))
 			}
 		}
 		fromQueue := func() (all []string) {
-			for i, m := range w.queue.sent {
-				all = append(all, again(fmt.Sprint("q", i), m))
+			for i, m := range f.queue.sent {
+				all = append(all, delivered(fmt.Sprint("q", i), m))
 			}
 			return all
 		}
 		for range rapid.IntRange(0, 6).Draw(rt, "rounds") {
 			messages := append(slices.Clone(standard), fromQueue()...)
 			random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
-			deliver(messages[:random.IntN(len(messages)+1)], "")
+			deliver(messages[:random.IntN(len(messages)+1)])
 			if len(events) > 0 {
-				deliver(nil, events[random.IntN(len(events))])
+				f.invoke(rt, events[random.IntN(len(events))])
 			}
 		}
-		// In the end the faults are over and all is delivered once more.
+		// Deliver everything once more without faults.
 		faulty = false
-		deliver(standard, "")
+		deliver(standard)
 		for _, e := range events {
-			deliver(nil, e)
+			f.invoke(rt, e)
 		}
-		deliver(fromQueue(), "")
+		deliver(fromQueue())
 
-		w.wantNames(rt, want...)
-		letters := map[string]bool{}
-		for _, m := range w.dead.sent {
-			letters[m.Body] = true
+		f.wantNames(rt, want...)
+		bodies := map[string]bool{}
+		for _, m := range f.dlq.sent {
+			bodies[m.Body] = true
 		}
-		slices.Sort(dead)
-		if got := slices.Sorted(maps.Keys(letters)); !slices.Equal(got, dead) || len(w.dead.sent) != len(dead) {
-			rt.Errorf("the dead letters are %q (%d), want %q", got, len(w.dead.sent), dead)
+		slices.Sort(rejected)
+		if got := slices.Sorted(maps.Keys(bodies)); !slices.Equal(got, rejected) || len(f.dlq.sent) != len(rejected) {
+			rt.Errorf("the DLQ has %q (%d messages), want %q", got, len(f.dlq.sent), rejected)
 		}
 	})
 }

@@ -25,10 +25,10 @@ import (
 	"overplane.dev/leads/test/fakeaws"
 )
 
-var rowsFlag = flag.Int("rows", 3000, "make leads of a file of `N` rows in TestLargeFile")
+var rowsFlag = flag.Int("rows", 3000, "number `N` of rows of the file in TestLargeFile")
 
-// generated is a CSV file of any number of rows, made where it is read. Every
-// thousandth row, the last of its thousand, can be no lead.
+// generated is a CSV file with any number of rows, which are generated when they
+// are read. Every thousandth row is invalid.
 type generated struct{ rows, width int }
 
 const generatedHeader = "lead_name,disabled,city\n"
@@ -63,8 +63,8 @@ func (g generated) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-// openLarge returns an ingester over the services and the file, and the event
-// of its upload.
+// openLarge returns an ingester with fake AWS services, which have the file, and
+// the event of its upload.
 func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *fakeaws.Cloud, string) {
 	t.Helper()
 	in, cloud := open(t, table)
@@ -72,27 +72,26 @@ func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester
 	return in, cloud, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
 }
 
-// heap returns the bytes of the objects that are in use or not yet collected.
+// heap returns the bytes of all objects in memory, garbage included.
 func heap() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// TestLargeFileIsNotHeld reads a file of 50 MB and holds the memory to a small
-// part of it, whatever the file's size: that of the function and that of the
-// services around it, which run in this process too.
-func TestLargeFileIsNotHeld(t *testing.T) {
+// TestLargeFileMemory splits a file of 50 MB. The function, and the fake services
+// in the same process, may use only a small part of that.
+func TestLargeFileMemory(t *testing.T) {
 	const limit = 12 << 20
-	defer debug.SetGCPercent(debug.SetGCPercent(50)) // what is garbage is not held
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // so that little garbage is counted
 	g := generated{rows: 100_000, width: 490}
 	table, _ := dynamotest.New(t)
 	in, cloud, event := openLarge(t, table, g)
-	var on []string // the messages that say where to read on
+	var next []string // the messages that say where to continue
 	rows, most := 0, uint64(0)
 	cloud.Deliver = func(m fakeaws.Message) {
 		if m.Attributes["leads_content"] == "file" {
-			on = append(on, m.Body)
+			next = append(next, m.Body)
 		}
 		rows += strings.Count(m.Body, `{"line":`)
 		most = max(most, heap())
@@ -101,34 +100,33 @@ func TestLargeFileIsNotHeld(t *testing.T) {
 	if _, err := in.Invoke(t.Context(), []byte(event)); err != nil {
 		t.Fatal(err)
 	}
-	for ; len(on) > 0; on = on[1:] {
-		m := ingest.Message{Body: on[0], Attributes: map[string]string{"leads_content": "file"}}
-		if answer, err := in.Invoke(t.Context(), []byte(records(again("m", m)))); err != nil || strings.Contains(string(answer), "itemIdentifier") {
+	for ; len(next) > 0; next = next[1:] {
+		m := ingest.Message{Body: next[0], Attributes: map[string]string{"leads_content": "file"}}
+		if answer, err := in.Invoke(t.Context(), []byte(records(delivered("m", m)))); err != nil || strings.Contains(string(answer), "itemIdentifier") {
 			t.Fatalf("answer %s, error %v", answer, err)
 		}
 	}
-	t.Logf("%d MB in use at most", (most-before)>>20)
+	t.Logf("at most %d MB of memory", (most-before)>>20)
 	if rows != g.rows {
 		t.Errorf("%d rows are in the queue, want %d", rows, g.rows)
 	}
 	if g.size() < 4*limit {
-		t.Errorf("a file of %d bytes shows nothing", g.size())
+		t.Errorf("a file of %d bytes is too small for this test", g.size())
 	}
 	if most > before+limit {
-		t.Errorf("%d MB were in use, want at most %d", (most-before)>>20, limit>>20)
+		t.Errorf("%d MB of memory, want at most %d", (most-before)>>20, limit>>20)
 	}
 }
 
-// spool is the queue of large files, on disk: a million rows are no small thing
-// to hold.
+// spool is a queue on disk: a million rows would need much memory.
 type spool struct {
-	mu    sync.Mutex
-	more  sync.Cond // there may be a message, or there will be none
-	file  *os.File
-	sent  int
-	read  *bufio.Reader
-	taken int
-	busy  int // batches that are taken and not done, which may send more
+	mu       sync.Mutex
+	more     sync.Cond // signals a new message or the end of a batch
+	file     *os.File
+	sent     int
+	read     *bufio.Reader
+	received int
+	busy     int // batches in progress, which may send more messages
 }
 
 func openSpool(t *testing.T) *spool {
@@ -157,26 +155,26 @@ func (s *spool) send(m fakeaws.Message) {
 	s.more.Broadcast()
 }
 
-// take returns up to ten messages as Lambda delivers them, or none when there
-// are none left and none can come.
-func (s *spool) take() (batch []string) {
+// receive returns up to ten messages as Lambda delivers them. It returns none if
+// the queue is empty and no batch is in progress.
+func (s *spool) receive() (batch []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.taken == s.sent && s.busy > 0 {
+	for s.received == s.sent && s.busy > 0 {
 		s.more.Wait()
 	}
 	s.busy++
-	for len(batch) < 10 && s.taken < s.sent {
+	for len(batch) < 10 && s.received < s.sent {
 		line, _ := s.read.ReadBytes('\n')
 		var m fakeaws.Message
 		json.Unmarshal(line, &m)
-		s.taken++
-		batch = append(batch, again(fmt.Sprint("q", s.taken), ingest.Message{Body: m.Body, Attributes: m.Attributes}))
+		s.received++
+		batch = append(batch, delivered(fmt.Sprint("q", s.received), ingest.Message{Body: m.Body, Attributes: m.Attributes}))
 	}
 	return batch
 }
 
-// done says that a batch that was taken is done with.
+// done ends a batch that receive returned.
 func (s *spool) done() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,9 +184,9 @@ func (s *spool) done() {
 
 type crash struct{}
 
-// TestLargeFile makes leads of a file's rows, the whole way by S3 and SQS, with
-// functions that end in the midst of their work and answers that get lost, and
-// with rows that are in the queue twice: every row is there once. A million rows:
+// TestLargeFile creates leads from a file, through S3 and SQS. Functions crash,
+// answers of the database are lost, and rows are in the queue twice, but each row
+// must become one lead. With a million rows:
 //
 //	go test ./pkg/ingest -run TestLargeFile$ -rows 1000000 -timeout 1h -v
 func TestLargeFile(t *testing.T) {
@@ -207,7 +205,7 @@ func TestLargeFile(t *testing.T) {
 		return random.IntN(n)
 	}
 	crashes, most := 0, uint64(0)
-	// A function ends at one of fifty requests, before it is done or after.
+	// The function crashes at one of 25 requests, before or after the write.
 	meter.Fault = func(_ string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
 		end, _ := r.Context().Value(crash{}).(context.CancelFunc)
 		dice := draw(50)
@@ -222,7 +220,7 @@ func TestLargeFile(t *testing.T) {
 		end()
 		return nil, errors.New("connection reset")
 	}
-	// deliver delivers until the function answers, as Lambda does.
+	// deliver retries until the function answers, as Lambda does.
 	deliver := func(event string) string {
 		for attempt := 0; ; attempt++ {
 			ctx, end := context.WithCancel(t.Context())
@@ -242,19 +240,19 @@ func TestLargeFile(t *testing.T) {
 				return string(answer)
 			}
 			if attempt > 5 {
-				t.Errorf("the delivery fails again and again: %v", err)
+				t.Errorf("the function failed in each attempt: %v", err)
 				return ""
 			}
 		}
 	}
 
 	begun := time.Now()
-	// The upload's own function breaks off when some rows are in the queue.
+	// The invocation for the file fails after it has sent some rows.
 	left := 2
 	cloud.Fault = func(fakeaws.Call) bool { left--; return left == 0 }
 	deliver(event)
 	if crashes != 1 {
-		t.Errorf("the upload's function broke off %d times", crashes)
+		t.Errorf("the invocation for the file failed %d times, want once", crashes)
 	}
 	t.Logf("the first part of %d MB is in the queue after %.1f s: %d messages", g.size()>>20, time.Since(begun).Seconds(), queue.sent)
 
@@ -262,8 +260,8 @@ func TestLargeFile(t *testing.T) {
 	var workers sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
-			defer queue.done() // of the batch with nothing in it
-			for batch := queue.take(); len(batch) > 0; batch = queue.take() {
+			defer queue.done() // of the empty batch
+			for batch := queue.receive(); len(batch) > 0; batch = queue.receive() {
 				if answer := deliver(records(batch...)); answer != `{"batchItemFailures":[]}` {
 					t.Errorf("answer %s", answer)
 				}
@@ -273,7 +271,7 @@ func TestLargeFile(t *testing.T) {
 	}
 	workers.Wait()
 	took := time.Since(begun)
-	t.Logf("%d rows are leads after %.0f s, %.0f a second; %d deliveries broke off; %d MB in use at most", g.rows, took.Seconds(), float64(g.rows)/took.Seconds(), crashes, most>>20)
+	t.Logf("%d rows became leads in %.0f s, %.0f per second; %d invocations crashed; at most %d MB of memory", g.rows, took.Seconds(), float64(g.rows)/took.Seconds(), crashes, most>>20)
 
 	meter.Fault = nil
 	seen := make([]bool, g.rows)
@@ -284,19 +282,19 @@ func TestLargeFile(t *testing.T) {
 		}
 		var i int
 		if _, err := fmt.Sscanf(fmt.Sprint(l.Values[0]), "n%d", &i); err != nil || seen[i] || i%1000 == 999 {
-			t.Fatalf("the lead %v is there twice, or should not be (%v)", l.Values[0], err)
+			t.Fatalf("the lead %v exists twice, or should not exist (%v)", l.Values[0], err)
 		}
 		seen[i] = true
 		leads++
 	}
 	bad := g.rows / 1000
 	if _, total, err := table.List(t.Context(), in.Tenant, 1, 0); err != nil || int(total) != g.rows-bad || leads != g.rows-bad {
-		t.Errorf("%d leads and a total of %d, want %d (%v)", leads, total, g.rows-bad, err)
+		t.Errorf("%d leads, the total is %d, want %d (%v)", leads, total, g.rows-bad, err)
 	}
 	if len(cloud.Messages) != bad || bad == 0 || !strings.Contains(cloud.Messages[0].Attributes["origin"], "large.csv line ") {
-		t.Errorf("%d dead letters, want %d", len(cloud.Messages), bad)
+		t.Errorf("the DLQ has %d messages, want %d", len(cloud.Messages), bad)
 	}
 	if crashes < 2 {
-		t.Errorf("%d deliveries broke off, too few for a test", crashes)
+		t.Errorf("%d invocations crashed, too few for a test", crashes)
 	}
 }

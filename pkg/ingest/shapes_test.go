@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// TestShapes sends events in the forms in which the services and what stands
-// between them write them: what can be meant is taken, and of the rest it is
-// said what to do instead.
+// TestShapes handles events as AWS services, and services between them, write
+// them. Other events are refused with a message that says what to do.
 func TestShapes(t *testing.T) {
 	const body = `{"lead_name":"Ada"}`
 	wrapped := fmt.Sprintf(`{"Type":"Notification","MessageId":"n1","TopicArn":"arn:aws:sns:eu-west-1:123456789012:t","Message":%s,"SignatureVersion":"1"}`, quoted(body))
@@ -20,120 +19,120 @@ func TestShapes(t *testing.T) {
 	}
 
 	for form, event := range map[string]string{
-		"a pipe's batch of a queue":           `[` + sqsMessage("m1", body) + `]`,
-		"a notification passed on raw":        records(sqsMessage("m1", body, `"md5OfMessageAttributes":"m"`)),
-		"a message with binary attributes":    records(strings.Replace(sqsMessage("m1", body), `"messageAttributes":{}`, `"messageAttributes":{"b":{"binaryValue":"AAE=","stringListValues":[],"binaryListValues":[],"dataType":"Binary"}}`, 1)),
-		"a message without system attributes": `{"Records":[{"messageId":"m1","body":` + quoted(body) + `,"eventSource":"aws:sqs"}]}`,
-		"an event with the least members":     `{"id":"e1","detail-type":"lead.create","detail":` + body + `}`,
-		"a replayed event":                    strings.Replace(busEvent("e1", body), `{"version"`, `{"replay-name":"r","version"`, 1),
+		"a pipe's batch of a queue":             `[` + sqsMessage("m1", body) + `]`,
+		"a notification with raw delivery":      records(sqsMessage("m1", body, `"md5OfMessageAttributes":"m"`)),
+		"a message with binary attributes":      records(strings.Replace(sqsMessage("m1", body), `"messageAttributes":{}`, `"messageAttributes":{"b":{"binaryValue":"AAE=","stringListValues":[],"binaryListValues":[],"dataType":"Binary"}}`, 1)),
+		"a message without system attributes":   `{"Records":[{"messageId":"m1","body":` + quoted(body) + `,"eventSource":"aws:sqs"}]}`,
+		"an event with only the needed members": `{"id":"e1","detail-type":"lead.create","detail":` + body + `}`,
+		"a replayed event":                      strings.Replace(busEvent("e1", body), `{"version"`, `{"replay-name":"r","version"`, 1),
 	} {
-		t.Run("takes "+form, func(t *testing.T) {
-			w := newWorld(t)
+		t.Run("accepts "+form, func(t *testing.T) {
+			f := newFixture(t)
 			for range 2 {
-				if answer, failure := w.invoke(t, event); failure != "" || strings.Contains(answer, "itemIdentifier") {
+				if answer, failure := f.invoke(t, event); failure != "" || strings.Contains(answer, "itemIdentifier") {
 					t.Fatal(answer, failure)
 				}
 			}
-			w.wantNames(t, "Ada")
-			w.wantDead(t)
+			f.wantNames(t, "Ada")
+			f.wantDLQ(t)
 		})
 	}
 	for form, c := range map[string]struct{ event, says string }{
-		"an event of S3 on the bus":        {fromService("aws.s3", "Object Created", created), `"Object Created" of "aws.s3"`},
-		"a removal told by the bus":        {fromService("aws.s3", "Object Deleted", created), `"Object Deleted" of "aws.s3"`},
-		"a schedule of a rule":             {fromService("aws.events", "Scheduled Event", `{}`), "an event of an AWS service"},
-		"a schedule of the Scheduler":      {fromService("aws.scheduler", "Scheduled Event", `"{}"`), "an event of an AWS service"},
-		"a removed file":                   {records(strings.Replace(s3Record("b", "a.csv", "e"), "ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated", 1)), `"ObjectRemoved:DeleteMarkerCreated" is not ObjectCreated`},
-		"a restored file":                  {records(restored), `"s3:ObjectRestore:Completed" is not ObjectCreated`},
-		"the test of a bucket's settings":  {`{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-01T00:00:00.000Z","Bucket":"b","RequestId":"r","HostId":"h"}`, "neither Records nor leads"},
-		"a batch of S3's batch operations": {`{"invocationSchemaVersion":"2.0","invocationId":"i","job":{"id":"j"},"tasks":[]}`, "neither Records nor leads"},
-		"a file whose key is no UTF-8":     {records(s3Record("b", "%ff.csv", "e")), "a key is not encoded"},
-		"a stream of Kinesis":              {records(`{"eventSource":"aws:kinesis","kinesis":{"data":"e30="}}`), `"aws:kinesis"`},
-		"a batch of Kafka":                 {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, "neither Records nor leads"},
-		"a window of a stream":             {`{"Records":[` + sqsMessage("m", "{}") + `],"window":{}}`, "other members beside Records"},
-		"a pipe's batch of leads":          {`[` + body + `]`, `the source ""`},
-		"an empty list":                    {`[]`, "no list of records"},
-		"a message with no text":           {records(strings.Replace(sqsMessage("m1", "x"), `"body":"x"`, `"body":{}`, 1)), "its body is not a string"},
-		"a notification without an id":     {records(snsRecord("", "{}")), "no MessageId"},
+		"an event of S3 on the bus":                  {fromService("aws.s3", "Object Created", created), `"Object Created" of "aws.s3"`},
+		"an event of a deleted file on the bus":      {fromService("aws.s3", "Object Deleted", created), `"Object Deleted" of "aws.s3"`},
+		"a scheduled event of a rule":                {fromService("aws.events", "Scheduled Event", `{}`), "an event of an AWS service"},
+		"a scheduled event of EventBridge Scheduler": {fromService("aws.scheduler", "Scheduled Event", `"{}"`), "an event of an AWS service"},
+		"a deleted file":                             {records(strings.Replace(s3Record("b", "a.csv", "e"), "ObjectCreated:Put", "ObjectRemoved:DeleteMarkerCreated", 1)), `"ObjectRemoved:DeleteMarkerCreated" is not ObjectCreated`},
+		"a restored file":                            {records(restored), `"s3:ObjectRestore:Completed" is not ObjectCreated`},
+		"the test event of a bucket":                 {`{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-01-01T00:00:00.000Z","Bucket":"b","RequestId":"r","HostId":"h"}`, "neither Records nor leads"},
+		"an S3 batch operation":                      {`{"invocationSchemaVersion":"2.0","invocationId":"i","job":{"id":"j"},"tasks":[]}`, "neither Records nor leads"},
+		"a file whose key is not UTF-8":              {records(s3Record("b", "%ff.csv", "e")), "a key is not encoded"},
+		"a Kinesis stream":                           {records(`{"eventSource":"aws:kinesis","kinesis":{"data":"e30="}}`), `"aws:kinesis"`},
+		"a Kafka batch":                              {`{"eventSource":"aws:kafka","records":{"t-0":[{"value":"e30="}]}}`, "neither Records nor leads"},
+		"a batch with a window":                      {`{"Records":[` + sqsMessage("m", "{}") + `],"window":{}}`, "other members beside Records"},
+		"a pipe's batch of leads":                    {`[` + body + `]`, `the source ""`},
+		"an empty list":                              {`[]`, "no list of records"},
+		"a message without text":                     {records(strings.Replace(sqsMessage("m1", "x"), `"body":"x"`, `"body":{}`, 1)), "its body is not a string"},
+		"a notification without an id":               {records(snsRecord("", "{}")), "no MessageId"},
 	} {
 		t.Run("refuses "+form, func(t *testing.T) {
-			w := newWorld(t)
-			if answer, failure := w.invoke(t, c.event); !strings.HasPrefix(failure, "json_invalid: ") || !strings.Contains(failure, c.says) || !strings.Contains(failure, "Send one of: ") {
-				t.Errorf("answer %q, error %q, want one that says %q", answer, failure, c.says)
+			f := newFixture(t)
+			if answer, failure := f.invoke(t, c.event); !strings.HasPrefix(failure, "json_invalid: ") || !strings.Contains(failure, c.says) || !strings.Contains(failure, "Send one of: ") {
+				t.Errorf("answer %q, error %q, want an error with %q", answer, failure, c.says)
 			}
-			w.wantNames(t)
-			w.wantDead(t)
+			f.wantNames(t)
+			f.wantDLQ(t)
 		})
 	}
 	for form, c := range map[string]struct{ event, says string }{
-		"a notification of SNS in a queue":   {records(sqsMessage("m1", wrapped)), "raw message delivery"},
-		"an event of the bus in a queue":     {records(sqsMessage("m1", busEvent("e1", body))), "$.detail"},
-		"an event of the bus in SNS":         {records(snsRecord("n1", busEvent("e1", body))), "$.detail"},
-		"a notification of S3 in a queue":    {records(sqsMessage("m1", records(s3Record("b", "a.csv", "e")))), "bucket call the function"},
-		"a notification of S3 in SNS":        {records(snsRecord("n1", records(s3Record("b", "a.csv", "e")))), "bucket call the function"},
-		"the test of a bucket's settings":    {records(sqsMessage("m1", `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)), "bucket call the function"},
-		"what Lambda gave up, moved back":    {records(sqsMessage("m1", `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":{}}`)), "requestPayload"},
-		"a schedule's text in a queue":       {records(sqsMessage("m1", "tick")), "one JSON object"},
-		"a file packed with gzip":            {records(s3Record("b", "a.csv.gz", "e")), ".csv, .ndjson or .jsonl"},
-		"a file that is gzip under its name": {records(s3Record("b", "gzip.csv", "e")), "in UTF-8"},
-		"an empty file":                      {records(s3Record("b", "empty.csv", "e")), "The file is empty"},
+		"an SNS notification in a queue":          {records(sqsMessage("m1", wrapped)), "raw message delivery"},
+		"an EventBridge event in a queue":         {records(sqsMessage("m1", busEvent("e1", body))), "$.detail"},
+		"an EventBridge event in SNS":             {records(snsRecord("n1", busEvent("e1", body))), "$.detail"},
+		"an S3 notification in a queue":           {records(sqsMessage("m1", records(s3Record("b", "a.csv", "e")))), "bucket call the function"},
+		"an S3 notification in SNS":               {records(snsRecord("n1", records(s3Record("b", "a.csv", "e")))), "bucket call the function"},
+		"the test event of a bucket":              {records(sqsMessage("m1", `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)), "bucket call the function"},
+		"an event that Lambda could not deliver":  {records(sqsMessage("m1", `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":{}}`)), "requestPayload"},
+		"the text of a schedule in a queue":       {records(sqsMessage("m1", "tick")), "one JSON object"},
+		"a gzip file":                             {records(s3Record("b", "a.csv.gz", "e")), ".csv, .ndjson or .jsonl"},
+		"a gzip file with the name of a CSV file": {records(s3Record("b", "gzip.csv", "e")), "in UTF-8"},
+		"an empty file":                           {records(s3Record("b", "empty.csv", "e")), "The file is empty"},
 	} {
-		t.Run("puts aside with its reason "+form, func(t *testing.T) {
-			w := newWorld(t)
-			w.files["b/gzip.csv"] = struct{ etag, text string }{"e", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcb"}
-			w.files["b/empty.csv"] = struct{ etag, text string }{"e", ""}
-			if answer, failure := w.invoke(t, c.event); failure != "" || strings.Contains(answer, "itemIdentifier") {
+		t.Run("rejects with the reason "+form, func(t *testing.T) {
+			f := newFixture(t)
+			f.files["b/gzip.csv"] = struct{ etag, text string }{"e", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcb"}
+			f.files["b/empty.csv"] = struct{ etag, text string }{"e", ""}
+			if answer, failure := f.invoke(t, c.event); failure != "" || strings.Contains(answer, "itemIdentifier") {
 				t.Fatal(answer, failure)
 			}
-			w.wantNames(t)
-			if len(w.dead.sent) != 1 || !strings.Contains(w.dead.sent[0].Attributes["reason"], c.says) {
-				t.Errorf("dead letters %+v, want one that says %q", w.dead.sent, c.says)
+			f.wantNames(t)
+			if len(f.dlq.sent) != 1 || !strings.Contains(f.dlq.sent[0].Attributes["reason"], c.says) {
+				t.Errorf("the DLQ has %+v, want a reason with %q", f.dlq.sent, c.says)
 			}
 		})
 	}
-	t.Run("passes by a folder and a file of no rows", func(t *testing.T) {
-		w := newWorld(t)
-		if _, failure := w.invoke(t, records(s3Record("b", "in/", "e"), strings.TrimSuffix(strings.TrimPrefix(w.put("none.ndjson", "e", ""), `{"Records":[`), `]}`))); failure != "" {
+	t.Run("ignores a folder and a file without rows", func(t *testing.T) {
+		f := newFixture(t)
+		if _, failure := f.invoke(t, records(s3Record("b", "in/", "e"), strings.TrimSuffix(strings.TrimPrefix(f.put("none.ndjson", "e", ""), `{"Records":[`), `]}`))); failure != "" {
 			t.Fatal(failure)
 		}
-		w.wantDead(t)
-		if len(w.queue.sent) != 0 {
-			t.Errorf("the queue has %+v", w.queue.sent)
+		f.wantDLQ(t)
+		if len(f.queue.sent) != 0 {
+			t.Errorf("the queue has %+v", f.queue.sent)
 		}
 	})
 	for form, c := range map[string]struct{ written, key string }{
-		"a space and a plus":      {"in/a+b%2Bc.csv", "in/a b+c.csv"},
-		"no character of ASCII":   {"%E2%9C%93%C3%A4.csv", "✓ä.csv"},
-		"what looks like encoded": {"a%252Fb.csv", "a%2Fb.csv"},
-		"quotes and a question":   {"a%22%27%3F.csv", `a"'?.csv`},
+		"a space and a plus":         {"in/a+b%2Bc.csv", "in/a b+c.csv"},
+		"characters outside ASCII":   {"%E2%9C%93%C3%A4.csv", "✓ä.csv"},
+		"a percent sign":             {"a%252Fb.csv", "a%2Fb.csv"},
+		"quotes and a question mark": {"a%22%27%3F.csv", `a"'?.csv`},
 	} {
 		t.Run("finds a file whose key has "+form, func(t *testing.T) {
-			w := newWorld(t)
-			w.files["b/"+c.key] = struct{ etag, text string }{"e", "lead_name\nAda\n"}
-			if _, failure := w.invoke(t, records(s3Record("b", c.written, "e"))); failure != "" {
+			f := newFixture(t)
+			f.files["b/"+c.key] = struct{ etag, text string }{"e", "lead_name\nAda\n"}
+			if _, failure := f.invoke(t, records(s3Record("b", c.written, "e"))); failure != "" {
 				t.Fatal(failure)
 			}
-			w.drain(t)
-			w.wantNames(t, "Ada")
+			f.deliverQueue(t)
+			f.wantNames(t, "Ada")
 		})
 	}
-	t.Run("knows versions of a file apart, and a bucket that stopped keeping them", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("distinguishes versions of a file, also with suspended versioning", func(t *testing.T) {
+		f := newFixture(t)
 		for i, c := range []struct{ version, etag string }{{`"v1"`, "e1"}, {`"v2"`, "e1"}, {`"v1"`, "e1"}, {"null", "e3"}, {"null", "e3"}, {`"null"`, "e4"}, {`"null"`, "e5"}} {
 			name := fmt.Sprint("n", c.version, c.etag)
-			w.put("a.ndjson", c.etag, `{"lead_name":`+quoted(name)+"}\n")
+			f.put("a.ndjson", c.etag, `{"lead_name":`+quoted(name)+"}\n")
 			event := strings.Replace(records(s3Record("b", "a.ndjson", c.etag)), `"eTag"`, `"versionId":`+c.version+`,"eTag"`, 1)
-			if _, failure := w.invoke(t, event); failure != "" {
+			if _, failure := f.invoke(t, event); failure != "" {
 				t.Fatal(i, failure)
 			}
-			w.drain(t)
+			f.deliverQueue(t)
 		}
-		w.wantNames(t, `n"null"e4`, `n"null"e5`, `n"v1"e1`, `n"v2"e1`, "nnulle3")
-		w.wantDead(t)
+		f.wantNames(t, `n"null"e4`, `n"null"e5`, `n"v1"e1`, `n"v2"e1`, "nnulle3")
+		f.wantDLQ(t)
 	})
-	t.Run("makes the same leads of all shuffled and sent again", func(t *testing.T) {
-		w := newWorld(t)
-		w.put("a.csv", "e", "lead_name\nfile\n")
+	t.Run("creates the same leads when all events are repeated in any order", func(t *testing.T) {
+		f := newFixture(t)
+		f.put("a.csv", "e", "lead_name\nfile\n")
 		events := []string{
 			`[` + sqsMessage("m1", `{"lead_name":"pipe"}`) + `,` + sqsMessage("m2", wrapped) + `]`,
 			records(sqsMessage("m1", `{"lead_name":"pipe"}`), sqsMessage("m3", `{"lead_name":"queue"}`)),
@@ -145,11 +144,11 @@ func TestShapes(t *testing.T) {
 		for range 3 {
 			random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 			for _, e := range events {
-				w.invoke(t, e)
+				f.invoke(t, e)
 			}
-			w.drain(t)
+			f.deliverQueue(t)
 		}
-		w.wantNames(t, "bus", "fifo", "file", "pipe", "queue", "topic")
-		w.wantDead(t, "json_invalid "+wrapped)
+		f.wantNames(t, "bus", "fifo", "file", "pipe", "queue", "topic")
+		f.wantDLQ(t, "json_invalid "+wrapped)
 	})
 }

@@ -12,22 +12,21 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// HeaderError is the error of a CSV file whose header is refused: no row of it
-// can be read.
+// HeaderError is the error of a CSV file with an invalid header. No row of the
+// file can be read.
 type HeaderError struct{ Message string }
 
 func (e *HeaderError) Error() string { return e.Message }
 
-// column is what a cell becomes.
+// column is a column of a CSV file.
 type column struct {
-	name []byte // quoted, as JSON has it
+	name []byte // as a JSON string
 	kind lead.Kind
 }
 
 func columnsOf(header []string) (columns []column) {
 	for _, name := range header {
-		c := column{kind: lead.Text}
-		c.name, _ = jsontext.AppendQuote(nil, name)
+		c := column{name: quoteJSON(name), kind: lead.Text}
 		for i := range lead.Fields {
 			if lead.Fields[i].Name == name {
 				c.kind = lead.Fields[i].Kind
@@ -38,92 +37,88 @@ func columnsOf(header []string) (columns []column) {
 	return columns
 }
 
-// readHeader takes the header off the stream. Every name in it must be one that
-// a create may have.
-func (x *Reader) readHeader() error {
-	refuse := func(format string, args ...any) error {
+func quoteJSON(s string) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, s)
+	return quoted
+}
+
+// readHeader reads the header. Each name in it must be a member that a create may
+// have.
+func (r *Reader) readHeader() error {
+	fail := func(format string, args ...any) error {
 		return &HeaderError{fmt.Sprintf(format, args...)}
 	}
-	text, err := x.peekRow()
+	text, err := r.peekRow()
 	if err == io.EOF {
-		return refuse("The file is empty: its first line must name the fields, separated by commas.")
+		return fail("The file is empty: its first line must name the fields, separated by commas.")
 	} else if err != nil {
 		return err
 	}
 	if len(text) > MaxRow || !utf8.Valid(text) {
-		return refuse("The first line must name the fields, separated by commas, in UTF-8.")
+		return fail("The first line must name the fields, separated by commas, in UTF-8.")
 	}
-	header, err := cells(string(trimEnd(text)))
+	header, err := splitCells(string(trimLineEnd(text)))
 	if err != nil {
-		return refuse("The first line must name the fields, separated by commas: %v.", err)
+		return fail("The first line must name the fields, separated by commas: %v.", err)
 	}
 	if len(header) == 1 && strings.ContainsAny(header[0], ";\t") {
-		return refuse("The first line must name the fields, separated by commas: save the file with commas, not with semicolons or tabs.")
+		return fail("The first line must name the fields, separated by commas: save the file with commas, not with semicolons or tabs.")
 	}
-	var wrong []string
+	var invalid []string
 	for i, name := range header {
 		if slices.Contains(header[:i], name) {
-			wrong = append(wrong, fmt.Sprintf("Name column %q once.", name))
-		} else if message := refusal(name); message != "" {
-			wrong = append(wrong, fmt.Sprintf("Column %q: %s", name, message))
+			invalid = append(invalid, fmt.Sprintf("Name column %q once.", name))
+		} else if _, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(name))); err != nil {
+			invalid = append(invalid, fmt.Sprintf("Column %q: %s", name, err))
 		}
 	}
-	if len(wrong) > 0 {
-		return refuse("The header is not valid. %s", strings.Join(wrong, " "))
+	if len(invalid) > 0 {
+		return fail("The header is not valid. %s", strings.Join(invalid, " "))
 	}
-	x.skip(len(text))
-	x.at.Header = header
+	r.skip(len(text))
+	r.pos.Header = header
 	return nil
 }
 
-// refusal says why no create may have a member of this name, or nothing.
-func refusal(name string) string {
-	quoted, _ := jsontext.AppendQuote(nil, name)
-	_, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoted))
-	if err != nil {
-		return err.Error()
-	}
-	return ""
-}
-
-// object returns a record as a JSON object. A cell that is none of its column's
-// kind is kept as text, for the create to refuse it with the field's own words.
-func object(columns []column, record []string) ([]byte, error) {
+// toJSON returns a record as a JSON object, or nil if all cells are empty. A cell
+// that is not of the kind of its column becomes a string, so that the check of
+// the create reports it with the name of the field.
+func toJSON(columns []column, record []string) ([]byte, error) {
 	if len(record) != len(columns) {
-		return nil, fmt.Errorf("the row has %d cells and the header has %d: put a cell that holds a comma or a line break in quotes", len(record), len(columns))
+		return nil, fmt.Errorf("the row has %d cells and the header has %d: put a cell that contains a comma or a line break in quotes", len(record), len(columns))
 	}
-	var text []byte
+	object := []byte{'{'}
 	for i, cell := range record {
 		if cell == "" {
 			continue
 		}
-		separator := byte(',')
-		if text == nil {
-			separator = '{'
+		if len(object) > 1 {
+			object = append(object, ',')
 		}
-		text = append(append(append(text, separator), columns[i].name...), ':')
-		switch v := jsontext.Value(cell); {
+		object = append(append(object, columns[i].name...), ':')
+		switch number := jsontext.Value(cell); {
 		case columns[i].kind == lead.Boolean && (strings.EqualFold(cell, "true") || strings.EqualFold(cell, "false")):
-			text = append(text, strings.ToLower(cell)...) // spreadsheets write TRUE
-		case columns[i].kind == lead.Decimal && v.Kind() == '0' && v.IsValid():
-			text = append(text, cell...)
+			object = append(object, strings.ToLower(cell)...) // spreadsheets write TRUE
+		case columns[i].kind == lead.Decimal && number.Kind() == '0' && number.IsValid():
+			object = append(object, cell...)
 		default:
-			text, _ = jsontext.AppendQuote(text, cell)
+			object, _ = jsontext.AppendQuote(object, cell)
 		}
 	}
-	if text == nil {
+	if len(object) == 1 {
 		return nil, nil
 	}
-	return append(text, '}'), nil
+	return append(object, '}'), nil
 }
 
-// cells returns the cells of a row (RFC 4180, section 2), byte for byte: the
-// reader of encoding/csv would turn a CRLF inside a cell into LF.
-func cells(text string) (record []string, err error) {
+// splitCells returns the cells of a row (RFC 4180, section 2), byte for byte. The
+// reader of encoding/csv is no alternative, because it turns a CRLF inside a cell
+// into LF.
+func splitCells(text string) (record []string, err error) {
 	for {
 		var cell string
 		if rest, quoted := strings.CutPrefix(text, `"`); quoted {
-			if cell, text, err = quotedCell(rest); err != nil {
+			if cell, text, err = cutQuotedCell(rest); err != nil {
 				return nil, err
 			}
 		} else {
@@ -146,9 +141,9 @@ func cells(text string) (record []string, err error) {
 	}
 }
 
-// quotedCell returns the cell that begins text, after its opening quote, and
-// what follows its closing one.
-func quotedCell(text string) (cell, rest string, err error) {
+// cutQuotedCell returns the cell at the beginning of a text that follows an
+// opening quote, and the text after its closing quote.
+func cutQuotedCell(text string) (cell, rest string, err error) {
 	for {
 		part, after, closed := strings.Cut(text, `"`)
 		if cell += part; !closed {

@@ -1,17 +1,22 @@
-// Package leadfile reads files of leads, NDJSON and CSV, as a stream: one row after
-// the other, never the whole file, however large it is.
+// Package leadfile reads and writes files of leads, as NDJSON or CSV. It reads a
+// file as a stream, one row at a time, so a file can have any size.
 //
-// A row becomes the JSON of a create, to be judged where all creates are judged
-// ([lead.ParseChanges]). What is wrong with one row is said of that row, with
-// its line, and holds up no other; what is wrong with a CSV file's header is
-// said of the file.
+// Each row becomes the JSON of a create, which [lead.ParseChanges] checks later.
+// An invalid row is an error of this row only, with its line number, and the rows
+// after it are read. An invalid CSV header is an error of the file.
 //
-// NDJSON has a JSON object in each line. CSV is that of RFC 4180: the header
-// has the names of fields, a comma separates, a field in quotes may hold
-// commas, quotes (doubled) and line breaks. An empty cell is a field that was
-// not sent, and a row of nothing but empty cells is no row. Both are UTF-8,
-// with or without a byte order mark, and their lines end with LF or CRLF. Empty
-// lines are no rows.
+// An NDJSON file has one JSON object in each line. A CSV file follows RFC 4180:
+// the header has field names, commas separate the cells, and a cell in quotes may
+// contain commas, doubled quotes and line breaks. An empty cell means that the
+// field is not sent, and a row with only empty cells is ignored. For example
+//
+//	lead_name,disabled,city
+//	Ada,TRUE,
+//
+// has one row, {"lead_name":"Ada","disabled":true}.
+//
+// Both formats are UTF-8, with or without a byte order mark. Lines end with LF or
+// CRLF, and empty lines are ignored.
 package leadfile
 
 import (
@@ -24,10 +29,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxRow is the greatest size of a row in bytes: that of the body of a create.
+// MaxRow is the maximum size of a row in bytes. The body of a create has the same
+// limit.
 const MaxRow = 128 << 10
 
-// A Format is how a file holds its rows.
+// A Format is a file format.
 type Format int
 
 // The formats.
@@ -36,7 +42,8 @@ const (
 	CSV
 )
 
-// FormatOf returns the format that the end of a file's name tells.
+// FormatOf returns the format of a file with this name, or an error if the name
+// does not end in .csv, .ndjson or .jsonl.
 func FormatOf(name string) (Format, error) {
 	switch name = strings.ToLower(name); {
 	case strings.HasSuffix(name, ".csv"):
@@ -44,139 +51,138 @@ func FormatOf(name string) (Format, error) {
 	case strings.HasSuffix(name, ".ndjson"), strings.HasSuffix(name, ".jsonl"):
 		return NDJSON, nil
 	}
-	return 0, errors.New("give the file a name that ends in .csv, .ndjson or .jsonl, which says how it is to be read")
+	return 0, errors.New("give the file a name that ends in .csv, .ndjson or .jsonl, because the name tells the format")
 }
 
 // Row is one row of a file.
 type Row struct {
-	Line int    // where it begins, counted from 1
-	JSON []byte // the body of a create, not yet judged; nil where Err is set
-	Text []byte // as it stands in the file, without the line's end; only its beginning where it is too long
-	Err  error  // what keeps the row from being read, as a sentence about it
+	Line int    // line number of its beginning; the first line is 1
+	JSON []byte // the body of a create, not checked yet; nil if Err is set
+	Text []byte // the row in the file without its line end; only the beginning if it is too long
+	Err  error  // why the row cannot be read
 }
 
-// Position is a place between two rows from which a file can be read on.
+// Position is a place between two rows. Reading can continue there.
 type Position struct {
 	Offset int64    `json:"offset"`           // bytes before it
 	Lines  int      `json:"lines"`            // line ends before it
-	Header []string `json:"header,omitempty"` // of CSV, once it was read
+	Header []string `json:"header,omitempty"` // of a CSV file
 }
 
-// Reader reads rows. Make one with [NewReader].
+// Reader reads rows. Create one with [NewReader].
 type Reader struct {
-	r       *bufio.Reader
-	at      Position
+	buf     *bufio.Reader
+	pos     Position
 	format  Format
-	columns []column // of CSV
+	columns []column // of a CSV file
 }
 
-// bufferSize is several times that of the longest row, so that seeing a row
-// whole seldom moves what is buffered.
+// bufferSize is several times the longest row, so that data in the buffer is
+// seldom moved.
 const bufferSize = 4 * MaxRow
-
-// NewReader returns a reader of the rows of r from a position, which is where
-// r begins; the zero Position is the beginning of the file. Where that is CSV
-// it reads the header, and returns a [*HeaderError] for one that is refused.
-func NewReader(r io.Reader, format Format, from Position) (*Reader, error) {
-	x := &Reader{r: bufio.NewReaderSize(r, bufferSize), at: from, format: format}
-	if from.Offset == 0 {
-		if mark, _ := x.r.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
-			x.skip(len(mark))
-		}
-	}
-	if format == NDJSON {
-		return x, nil
-	}
-	if len(x.at.Header) == 0 {
-		if err := x.readHeader(); err != nil {
-			return nil, err
-		}
-	}
-	x.columns = columnsOf(x.at.Header)
-	return x, nil
-}
 
 const byteOrderMark = "\ufeff"
 
+// NewReader returns a reader of the rows of a file. The content must begin at
+// the position; the zero Position is the beginning of the file. There, NewReader
+// reads the header of a CSV file. It returns a [*HeaderError] for an invalid
+// header.
+func NewReader(content io.Reader, format Format, from Position) (*Reader, error) {
+	r := &Reader{buf: bufio.NewReaderSize(content, bufferSize), pos: from, format: format}
+	if from.Offset == 0 {
+		if mark, _ := r.buf.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+			r.skip(len(mark))
+		}
+	}
+	if format == NDJSON {
+		return r, nil
+	}
+	if len(r.pos.Header) == 0 {
+		if err := r.readHeader(); err != nil {
+			return nil, err
+		}
+	}
+	r.columns = columnsOf(r.pos.Header)
+	return r, nil
+}
+
 // Position returns the place after the last row that was read.
-func (x *Reader) Position() Position { return x.at }
+func (r *Reader) Position() Position { return r.pos }
 
 // Errors of a row.
 var (
-	errTooLong = fmt.Errorf("the row is longer than %d bytes, or a quote in it is never closed: shorten it, or double the quotes inside its fields", MaxRow)
+	errTooLong = fmt.Errorf("the row is longer than %d bytes, or a quote in it is never closed: shorten it, or double the quotes inside its cells", MaxRow)
 	errNotUTF8 = errors.New("the row is not valid UTF-8: save the file as UTF-8")
-	errQuotes  = errors.New("the row's quotes do not match: put a field that holds quotes in quotes, and double those inside")
+	errQuotes  = errors.New("the row's quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it")
 )
 
-// Read returns the next row, or io.EOF after the last. Any other error is that
-// of the stream.
-func (x *Reader) Read() (Row, error) {
+// Read returns the next row, or io.EOF after the last row. Other errors are those
+// of the content's reader.
+func (r *Reader) Read() (Row, error) {
 	for {
-		row, err := x.next()
+		row, err := r.readRow()
 		if err != nil || row.Err != nil || row.JSON != nil {
 			return row, err
 		}
 	}
 }
 
-// next takes the next row off the stream; one with nothing in it has no JSON.
+// readRow reads the next row. An empty row has neither JSON nor an error.
 //
-// Where quotes do not match it takes one line alone, so that an unclosed quote
-// spoils that line and not the rest of the file.
-func (x *Reader) next() (Row, error) {
-	text, err := x.peekRow()
+// If the quotes do not match, it reads only one line, so that an unclosed quote
+// costs this line and not the rest of the file.
+func (r *Reader) readRow() (Row, error) {
+	text, err := r.peekRow()
 	if err != nil {
 		return Row{}, err
 	}
-	row := Row{Line: x.at.Lines + 1, Text: bytes.Clone(trimEnd(text))}
-	row.JSON, row.Err = x.parse(row.Text)
-	taken := len(text)
-	if row.Err == errQuotes || row.Err == errTooLong {
-		line := bytes.IndexByte(text, '\n')
-		if line >= 0 {
-			taken = line + 1
-			row.Text = row.Text[:min(line, len(row.Text))]
-		}
-		x.skip(taken)
-		if line < 0 && row.Err == errTooLong {
-			err = x.skipLine()
-		}
-		return row, err
+	row := Row{Line: r.pos.Lines + 1, Text: bytes.Clone(trimLineEnd(text))}
+	row.JSON, row.Err = r.parseRow(row.Text)
+	if row.Err != errQuotes && row.Err != errTooLong {
+		r.skip(len(text))
+		return row, nil
 	}
-	x.skip(taken)
-	return row, nil
+	if end := bytes.IndexByte(text, '\n'); end >= 0 {
+		row.Text = row.Text[:min(end, len(row.Text))]
+		r.skip(end + 1)
+		return row, nil
+	}
+	r.skip(len(text))
+	if row.Err == errTooLong {
+		err = r.skipLine()
+	}
+	return row, err
 }
 
-// trimEnd returns a row without its line's end.
-func trimEnd(text []byte) []byte {
+func trimLineEnd(text []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\r'})
 }
 
-// peekRow returns the next row with its line's end, or the beginning of one that
-// is too long, and io.EOF where there is none.
-func (x *Reader) peekRow() ([]byte, error) {
-	seen, _ := x.r.Peek(x.r.Buffered())
-	if end := x.rowEnd(seen); end > 0 {
-		return seen[:end], nil
+// peekRow returns the next row with its line end, or the first MaxRow bytes and
+// two more of a row that is too long. It returns io.EOF after the last row.
+func (r *Reader) peekRow() ([]byte, error) {
+	text, _ := r.buf.Peek(r.buf.Buffered())
+	if n := r.rowLength(text); n > 0 {
+		return text[:n], nil
 	}
-	seen, err := x.r.Peek(MaxRow + len("\r\n"))
-	if err != nil && (err != io.EOF || len(seen) == 0) {
+	text, err := r.buf.Peek(MaxRow + len("\r\n"))
+	if err != nil && (err != io.EOF || len(text) == 0) {
 		return nil, err
 	}
-	if end := x.rowEnd(seen); end > 0 {
-		return seen[:end], nil
+	if n := r.rowLength(text); n > 0 {
+		return text[:n], nil
 	}
-	return seen, nil
+	return text, nil
 }
 
-// rowEnd returns the length of the first row, its line's end included, or 0
-// where its end is not seen. A quote inside a quoted field is doubled, which
-// leaves the count even.
-func (x *Reader) rowEnd(seen []byte) int {
+// rowLength returns the length of the first row with its line end, or 0 if the
+// text ends before the row does. A line break is inside a cell if an odd number of
+// quotes precedes it; a doubled quote counts as two.
+func (r *Reader) rowLength(text []byte) int {
 	quoted := false
-	for i, c := range seen {
+	for i, c := range text {
 		switch {
-		case c == '"' && x.format == CSV:
+		case c == '"' && r.format == CSV:
 			quoted = !quoted
 		case c == '\n' && !quoted:
 			return i + 1
@@ -185,48 +191,48 @@ func (x *Reader) rowEnd(seen []byte) int {
 	return 0
 }
 
-// parse returns a row as the JSON of a create, or nil where it is empty.
-func (x *Reader) parse(text []byte) ([]byte, error) {
+// parseRow returns the row as the JSON of a create, or nil if the row is empty.
+func (r *Reader) parseRow(text []byte) ([]byte, error) {
 	switch {
 	case len(bytes.Trim(text, " \t\r")) == 0:
 		return nil, nil
 	case len(text) > MaxRow:
 		return nil, errTooLong
-	case x.format == NDJSON && utf8.Valid(text):
+	case r.format == NDJSON && utf8.Valid(text):
 		return text, nil
-	case x.format == NDJSON:
+	case r.format == NDJSON:
 		return nil, errNotUTF8
 	}
-	// Quotes are judged first: they say where the row ends.
-	record, err := cells(string(text))
+	// Quotes are checked before UTF-8, because they tell where the row ends.
+	record, err := splitCells(string(text))
 	switch {
 	case err != nil:
 		return nil, err
 	case !utf8.Valid(text):
 		return nil, errNotUTF8
 	}
-	return object(x.columns, record)
+	return toJSON(r.columns, record)
 }
 
-// skip takes n bytes off the stream that were seen already.
-func (x *Reader) skip(n int) {
-	seen, _ := x.r.Peek(n)
-	x.at.Offset += int64(n)
-	x.at.Lines += bytes.Count(seen, []byte{'\n'})
-	x.r.Discard(n)
+// skip discards n bytes, which are in the buffer.
+func (r *Reader) skip(n int) {
+	text, _ := r.buf.Peek(n)
+	r.pos.Offset += int64(n)
+	r.pos.Lines += bytes.Count(text, []byte{'\n'})
+	r.buf.Discard(n)
 }
 
-// skipLine takes the rest of a line off the stream.
-func (x *Reader) skipLine() error {
+// skipLine discards the rest of a line, which may be longer than the buffer.
+func (r *Reader) skipLine() error {
 	for {
-		part, err := x.r.ReadSlice('\n')
-		x.at.Offset += int64(len(part))
+		part, err := r.buf.ReadSlice('\n')
+		r.pos.Offset += int64(len(part))
 		switch err {
 		case nil:
-			x.at.Lines++
+			r.pos.Lines++
 			return nil
 		case io.EOF:
-			return nil // Read will say so
+			return nil // the next Read returns it
 		case bufio.ErrBufferFull:
 		default:
 			return err

@@ -20,7 +20,7 @@ import (
 // read returns the rows of a file as "line: JSON" or "line! error".
 func read(t *testing.T, format leadfile.Format, file string) string {
 	t.Helper()
-	// Byte by byte, as the worst connection sends it.
+	// One byte at a time, as a slow connection may deliver it.
 	x, err := leadfile.NewReader(iotest.OneByteReader(strings.NewReader(file)), format, leadfile.Position{})
 	if err != nil {
 		return err.Error()
@@ -49,73 +49,73 @@ func readAll(t *testing.T, x *leadfile.Reader) string {
 func TestRead(t *testing.T) {
 	long := strings.Repeat("x", leadfile.MaxRow)
 	for _, c := range []struct {
-		outcome, file string
-		format        leadfile.Format
-		want          string
+		name, file string
+		format     leadfile.Format
+		want       string
 	}{
 		{
 			"reads NDJSON line by line", "{\"a\":1}\n\n \r\n{\"b\":2}\r\nnonsense", leadfile.NDJSON,
 			"1: {\"a\":1}\n4: {\"b\":2}\n5: nonsense\n",
 		},
-		{"passes over a byte order mark", "\ufeff{}\n", leadfile.NDJSON, "1: {}\n"},
-		{"reads nothing from nothing", "", leadfile.NDJSON, ""},
+		{"ignores a byte order mark", "\ufeff{}\n", leadfile.NDJSON, "1: {}\n"},
+		{"reads no row from an empty file", "", leadfile.NDJSON, ""},
 		{
-			"reads CSV by its header", "\ufefflead_name,disabled,annual_revenue\r\nAda,TRUE,1e3\r\nBob,,\n,false,\n,,\n", leadfile.CSV,
+			"reads CSV with a header", "\ufefflead_name,disabled,annual_revenue\r\nAda,TRUE,1e3\r\nBob,,\n,false,\n,,\n", leadfile.CSV,
 			"2: {\"lead_name\":\"Ada\",\"disabled\":true,\"annual_revenue\":1e3}\n3: {\"lead_name\":\"Bob\"}\n4: {\"disabled\":false}\n",
 		},
 		{
-			"keeps what stands in quotes byte for byte", "lead_name,city\n\"a, \"\"b\"\"\r\nc\",d\n\"\",e\n", leadfile.CSV,
+			"keeps each byte of a quoted cell", "lead_name,city\n\"a, \"\"b\"\"\r\nc\",d\n\"\",e\n", leadfile.CSV,
 			"2: {\"lead_name\":\"a, \\\"b\\\"\\r\\nc\",\"city\":\"d\"}\n4: {\"city\":\"e\"}\n",
 		},
 		{
-			"leaves a wrong cell for the create to refuse", "disabled,annual_revenue\nyes,many\n", leadfile.CSV,
+			"keeps an invalid cell, which the create rejects", "disabled,annual_revenue\nyes,many\n", leadfile.CSV,
 			"2: {\"disabled\":\"yes\",\"annual_revenue\":\"many\"}\n",
 		},
 		{
-			"refuses a row of another width alone", "lead_name,city\na\nb,c\nd,e,f\n", leadfile.CSV,
+			"rejects only the row with another number of cells", "lead_name,city\na\nb,c\nd,e,f\n", leadfile.CSV,
 			"2! the row has 1 cells and the header has 2\n3: {\"lead_name\":\"b\",\"city\":\"c\"}\n4! the row has 3 cells and the header has 2\n",
 		},
 		{
-			"loses one line to an unclosed quote", "lead_name,city\n\"a,b\nc,d\ne,f\n", leadfile.CSV,
+			"rejects only the line with an unclosed quote", "lead_name,city\n\"a,b\nc,d\ne,f\n", leadfile.CSV,
 			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n4: {\"lead_name\":\"e\",\"city\":\"f\"}\n",
 		},
 		{
-			"loses one line to a stray quote", "lead_name,city\n5\" pipe,b\nc,\"d\"\n", leadfile.CSV,
+			"rejects only the line with a quote inside a cell", "lead_name,city\n5\" pipe,b\nc,\"d\"\n", leadfile.CSV,
 			"2! the row's quotes do not match\n3: {\"lead_name\":\"c\",\"city\":\"d\"}\n",
 		},
-		{"refuses text after a closing quote", "lead_name\n\"a\"b\n", leadfile.CSV, "2! the row's quotes do not match\n"},
+		{"rejects text after a closing quote", "lead_name\n\"a\"b\n", leadfile.CSV, "2! the row's quotes do not match\n"},
 		{
-			"refuses a row that is not UTF-8", "lead_name\n\xff\nb\n", leadfile.CSV,
+			"rejects a row that is not UTF-8", "lead_name\n\xff\nb\n", leadfile.CSV,
 			"2! the row is not valid UTF-8\n3: {\"lead_name\":\"b\"}\n",
 		},
 		{
-			"loses one line to an unclosed quote before what is not UTF-8", "lead_name\n\"a\n\xff\nb\n", leadfile.CSV,
+			"rejects only the line with an unclosed quote before invalid UTF-8", "lead_name\n\"a\n\xff\nb\n", leadfile.CSV,
 			"2! the row's quotes do not match\n3! the row is not valid UTF-8\n4: {\"lead_name\":\"b\"}\n",
 		},
-		{"takes the longest row", long + "\r\n{}", leadfile.NDJSON, "1: " + long + "\n2: {}\n"},
+		{"accepts the longest row", long + "\r\n{}", leadfile.NDJSON, "1: " + long + "\n2: {}\n"},
 		{
-			"passes over a row that is longer", long + "x\r\n{}\n" + strings.Repeat(long, 9) + "\n{}", leadfile.NDJSON,
+			"rejects a row that is too long", long + "x\r\n{}\n" + strings.Repeat(long, 9) + "\n{}", leadfile.NDJSON,
 			"1! the row is longer than 131072 bytes, or a quote in it is never closed\n2: {}\n3! the row is longer than 131072 bytes, or a quote in it is never closed\n4: {}\n",
 		},
 		{
-			"loses one line to a quote that is closed too far away", "lead_name\n\"a\nb\n" + strings.Repeat(long+"\n", 2), leadfile.CSV,
+			"rejects only the line with a quote that is closed too late", "lead_name\n\"a\nb\n" + strings.Repeat(long+"\n", 2), leadfile.CSV,
 			"2! the row is longer than 131072 bytes, or a quote in it is never closed\n3: {\"lead_name\":\"b\"}\n" +
 				"4: {\"lead_name\":\"" + long + "\"}\n5: {\"lead_name\":\"" + long + "\"}\n",
 		},
 		{
-			"refuses a column that is no field by name", "lead_name,phon,zzzzzzzz\na,b,c\n", leadfile.CSV,
+			"rejects an unknown column with its name", "lead_name,phon,zzzzzzzz\na,b,c\n", leadfile.CSV,
 			`The header is not valid. Column "phon": No field has this name; did you mean phone? Column "zzzzzzzz": No field has this name; leave it out.`,
 		},
-		{"refuses a column that occurs twice", "city,city\n", leadfile.CSV, `The header is not valid. Name column "city" once.`},
+		{"rejects a column that occurs twice", "city,city\n", leadfile.CSV, `The header is not valid. Name column "city" once.`},
 		{
-			"takes the columns that only the server writes", "id,created_at,updated_at,city\n1,2,3,4\n", leadfile.CSV,
+			"accepts the columns that only the server writes", "id,created_at,updated_at,city\n1,2,3,4\n", leadfile.CSV,
 			"2: {\"id\":\"1\",\"created_at\":\"2\",\"updated_at\":\"3\",\"city\":\"4\"}\n",
 		},
-		{"refuses CSV with semicolons", "lead_name;city\nAda;Oslo\n", leadfile.CSV,
+		{"rejects CSV with semicolons", "lead_name;city\nAda;Oslo\n", leadfile.CSV,
 			"The first line must name the fields, separated by commas: save the file with commas, not with semicolons or tabs."},
-		{"refuses CSV with no header", "", leadfile.CSV, "The file is empty: its first line must name the fields, separated by commas."},
+		{"rejects CSV without a header", "", leadfile.CSV, "The file is empty: its first line must name the fields, separated by commas."},
 	} {
-		t.Run(c.outcome, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			if got := read(t, c.format, c.file); got != c.want {
 				t.Errorf("got\n%.500s\nwant\n%.500s", got, c.want)
 			}
@@ -123,7 +123,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadFailsWithTheStream(t *testing.T) {
+func TestReadError(t *testing.T) {
 	broken := errors.New("connection reset")
 	x, err := leadfile.NewReader(io.MultiReader(strings.NewReader("{}\n{"), iotest.ErrReader(broken)), leadfile.NDJSON, leadfile.Position{})
 	if err != nil {
@@ -133,13 +133,13 @@ func TestReadFailsWithTheStream(t *testing.T) {
 		t.Fatalf("%v, %v", row, err)
 	}
 	if row, err := x.Read(); err != broken {
-		t.Fatalf("%q, %v: half a row must not count as one", row.JSON, err)
+		t.Fatalf("%q, %v: want no row, because it is incomplete", row.JSON, err)
 	}
 }
 
-// TestReadOn holds every place from which a file can be read on to the whole
-// file, and what is read to what was written.
-func TestReadOn(t *testing.T) {
+// TestContinue checks that reading can continue at each position of a file, and
+// that each cell is read as it was written.
+func TestContinue(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cell := rapid.StringOf(rapid.SampledFrom([]rune("ab ,\"\r\n;é")))
 		want := rapid.SliceOf(rapid.SliceOfN(cell, 2, 2)).Draw(rt, "cells")
@@ -162,7 +162,7 @@ func TestReadOn(t *testing.T) {
 			if record[0] == "" && record[1] == "" {
 				continue
 			}
-			// Through JSON, as a queue carries it.
+			// Encoded as JSON, as in a message.
 			var from leadfile.Position
 			text, _ := json.Marshal(x.Position())
 			if err := json.Unmarshal(text, &from); err != nil {
@@ -175,7 +175,7 @@ func TestReadOn(t *testing.T) {
 			row, err := x.Read()
 			other, otherErr := again.Read()
 			if err != nil || otherErr != nil || row.Err != nil || row.Line != other.Line || !bytes.Equal(row.JSON, other.JSON) {
-				rt.Fatalf("row %d: %+v, %v; read on: %+v, %v", i, row, err, other, otherErr)
+				rt.Fatalf("row %d: %+v, %v; after continuing: %+v, %v", i, row, err, other, otherErr)
 			}
 			var got struct {
 				Name string `json:"lead_name"`
@@ -191,8 +191,8 @@ func TestReadOn(t *testing.T) {
 	})
 }
 
-// TestReadHoldsLittle reads a file that is far larger than what it may take.
-func TestReadHoldsLittle(t *testing.T) {
+// TestReadMemory reads a file that is far larger than the memory it may use.
+func TestReadMemory(t *testing.T) {
 	const size = 64 << 20
 	line := []byte(`{"lead_name":"Ada Lovelace","company_name":"Analytical Engines"}` + "\n")
 	x, err := leadfile.NewReader(io.LimitReader(&repeater{line: line}, size), leadfile.NDJSON, leadfile.Position{})
@@ -240,8 +240,8 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
-// FuzzRead holds what was read to the rules of a reader: it never fails, never
-// hangs, counts lines right and makes valid text alone.
+// FuzzRead checks that a reader never fails and never hangs, counts lines right,
+// and returns valid JSON.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("lead_name,city\n\"a\nb\",c\n"), true)
 	f.Add([]byte("\xef\xbb\xbf{}\n"), false)

@@ -10,34 +10,34 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Writer writes leads as rows that a [Reader] reads. NDJSON keeps all; CSV has
-// an empty cell for a field that is null and for one that is "". Make one with
-// [NewWriter], and end with Flush.
+// Writer writes leads as rows, which a [Reader] can read. NDJSON keeps every
+// value; in CSV, null and "" are both an empty cell. Create one with [NewWriter],
+// and call Flush at the end.
 type Writer struct {
-	json *bufio.Writer
-	csv  *csv.Writer // nil for NDJSON
-	row  []byte
+	buf *bufio.Writer
+	csv *csv.Writer // nil for NDJSON
+	row []byte
 }
 
-// NewWriter returns a writer of rows to w.
-func NewWriter(w io.Writer, format Format) *Writer {
-	x := &Writer{json: bufio.NewWriter(w)}
+// NewWriter returns a writer that writes rows to another writer.
+func NewWriter(to io.Writer, format Format) *Writer {
+	w := &Writer{buf: bufio.NewWriter(to)}
 	if format == CSV {
-		x.csv = csv.NewWriter(x.json)
+		w.csv = csv.NewWriter(w.buf)
 		header := []string{"id", "created_at", "updated_at"}
 		for i := range lead.Fields {
 			header = append(header, lead.Fields[i].Name)
 		}
-		x.csv.Write(header) // Flush tells of an error
+		w.csv.Write(header) // Flush returns its error
 	}
-	return x
+	return w
 }
 
 // Write writes a lead.
-func (x *Writer) Write(l *lead.Lead) error {
-	if x.csv == nil {
-		x.row = append(l.AppendJSON(x.row[:0]), '\n')
-		_, err := x.json.Write(x.row)
+func (w *Writer) Write(l *lead.Lead) error {
+	if w.csv == nil {
+		w.row = append(l.AppendJSON(w.row[:0]), '\n')
+		_, err := w.buf.Write(w.row)
 		return err
 	}
 	record := []string{string(l.ID), l.CreatedAt.UTC().Format(time.RFC3339), l.UpdatedAt.UTC().Format(time.RFC3339)}
@@ -48,16 +48,16 @@ func (x *Writer) Write(l *lead.Lead) error {
 		}
 		record = append(record, cell)
 	}
-	return x.csv.Write(record)
+	return w.csv.Write(record)
 }
 
-// Flush writes what is still buffered.
-func (x *Writer) Flush() error {
-	if x.csv != nil {
-		x.csv.Flush()
-		if err := x.csv.Error(); err != nil {
+// Flush writes the rows that are still in the buffer.
+func (w *Writer) Flush() error {
+	if w.csv != nil {
+		w.csv.Flush()
+		if err := w.csv.Error(); err != nil {
 			return err
 		}
 	}
-	return x.json.Flush()
+	return w.buf.Flush()
 }

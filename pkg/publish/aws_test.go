@@ -40,14 +40,14 @@ func TestOpen(t *testing.T) {
 			t.Errorf("event %+v", e)
 		}
 	})
-	t.Run("notices that the bus refused them", func(t *testing.T) {
+	t.Run("reports the first record if EventBridge refuses events", func(t *testing.T) {
 		cloud.Events, cloud.Refuse = nil, true
 		defer func() { cloud.Refuse = false }()
 		if n := invoke(t); n != 1 || len(cloud.Events) != 0 {
 			t.Errorf("%d failures, %d events, want the first of the records", n, len(cloud.Events))
 		}
 	})
-	t.Run("notices that it may not put any", func(t *testing.T) {
+	t.Run("reports the first record if access is denied", func(t *testing.T) {
 		cloud.Fault = func(fakeaws.Call) bool { return true }
 		if n := invoke(t); n != 1 {
 			t.Errorf("%d failures, want the first of the records", n)
