@@ -12,11 +12,11 @@ import (
 )
 
 // open opens an ingester as the function does, with fake AWS services.
-func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *fakeaws.Cloud) {
+func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *fakeaws.Server) {
 	t.Helper()
-	cloud := fakeaws.Start(t)
+	server := fakeaws.Start(t)
 	for name, value := range map[string]string{
-		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": cloud.URL + "/in", "LEADS_DEAD_LETTERS_URL": cloud.URL + "/dead.fifo",
+		"LEADS_ACCOUNT": "acme", "LEADS_MODE": "live", "LEADS_QUEUE_URL": server.URL + "/in", "LEADS_DEAD_LETTERS_URL": server.URL + "/dead.fifo",
 	} {
 		t.Setenv(name, value)
 	}
@@ -24,15 +24,15 @@ func open(t *testing.T, table *dynamo.Table) (*ingest.Ingester, *fakeaws.Cloud) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return in, cloud
+	return in, server
 }
 
 func TestOpen(t *testing.T) {
 	table, _ := dynamotest.New(t)
-	in, cloud := open(t, table)
+	in, server := open(t, table)
 	f := &fixture{Ingester: in, table: table}
 	text := "lead_name\nAda\nBob,\n" + strings.Repeat("n\n", 98_000)
-	cloud.Put(fakeaws.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
+	server.Put(fakeaws.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 	event := records(s3Record("b", "in/M%C3%A4rz+1.csv", "e1"))
 
 	t.Run("reads a file and sends its rows to the queue and the DLQ", func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestOpen(t *testing.T) {
 			t.Fatal(failure)
 		}
 		rejected, rows, next := 0, 0, ""
-		for _, m := range cloud.Messages {
+		for _, m := range server.Messages {
 			switch {
 			case m.Queue == "dead.fifo":
 				rejected++
@@ -57,24 +57,24 @@ func TestOpen(t *testing.T) {
 			t.Fatalf("%d rejected rows, %d messages with rows, continue with %q", rejected, rows, next)
 		}
 		f.wantFailed(t, records(delivered("m1", ingest.Message{Body: next, Attributes: map[string]string{"leads_content": "file"}})))
-		if last := cloud.Ranges[len(cloud.Ranges)-1]; !strings.HasPrefix(last, "bytes=1") {
+		if last := server.Ranges[len(server.Ranges)-1]; !strings.HasPrefix(last, "bytes=1") {
 			t.Errorf("range %q, want the offset where the first invocation stopped", last)
 		}
-		if last := cloud.Messages[len(cloud.Messages)-1]; !strings.Contains(last.Body, `{"line":98003,`) {
+		if last := server.Messages[len(server.Messages)-1]; !strings.Contains(last.Body, `{"line":98003,`) {
 			t.Errorf("the last message is %.200s", last.Body)
 		}
 	})
 	t.Run("rejects a file that was replaced or deleted", func(t *testing.T) {
 		for _, key := range []string{"in/M%C3%A4rz+1.csv", "none.csv"} {
-			cloud.Messages = nil
-			if _, failure := f.invoke(t, records(s3Record("b", key, "e0"))); failure != "" || len(cloud.Messages) != 1 {
-				t.Errorf("error %q, %d messages", failure, len(cloud.Messages))
+			server.Messages = nil
+			if _, failure := f.invoke(t, records(s3Record("b", key, "e0"))); failure != "" || len(server.Messages) != 1 {
+				t.Errorf("error %q, %d messages", failure, len(server.Messages))
 			}
 		}
 	})
 	t.Run("fails if SQS refuses a message of a batch", func(t *testing.T) {
-		cloud.Refuse = true
-		defer func() { cloud.Refuse = false }()
+		server.Refuse = true
+		defer func() { server.Refuse = false }()
 		if _, failure := f.invoke(t, event); failure == "" {
 			t.Error("no error although SQS refused rows")
 		}

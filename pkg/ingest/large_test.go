@@ -65,11 +65,11 @@ func (g generated) ReadAt(p []byte, offset int64) (n int, err error) {
 
 // openLarge returns an ingester with fake AWS services, which have the file, and
 // the event of its upload.
-func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *fakeaws.Cloud, string) {
+func openLarge(t *testing.T, table *dynamo.Table, g generated) (*ingest.Ingester, *fakeaws.Server, string) {
 	t.Helper()
-	in, cloud := open(t, table)
-	cloud.Put(fakeaws.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
-	return in, cloud, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
+	in, server := open(t, table)
+	server.Put(fakeaws.Object{Bucket: "b", Key: "large.csv", Version: "v1", ETag: "e1", Content: g, Size: g.size()})
+	return in, server, strings.Replace(records(s3Record("b", "large.csv", "e1")), `"eTag"`, `"versionId":"v1","eTag"`, 1)
 }
 
 // heap returns the bytes of all objects in memory, garbage included.
@@ -86,10 +86,10 @@ func TestLargeFileMemory(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(50)) // so that little garbage is counted
 	g := generated{rows: 100_000, width: 490}
 	table, _ := dynamotest.New(t)
-	in, cloud, event := openLarge(t, table, g)
+	in, server, event := openLarge(t, table, g)
 	var next []string // the messages that say where to continue
 	rows, most := 0, uint64(0)
-	cloud.Deliver = func(m fakeaws.Message) {
+	server.Deliver = func(m fakeaws.Message) {
 		if m.Attributes["leads_content"] == "file" {
 			next = append(next, m.Body)
 		}
@@ -193,9 +193,9 @@ func TestLargeFile(t *testing.T) {
 	g := generated{rows: *rowsFlag, width: 60}
 	client, meter := dynamotest.Start(t)
 	table := dynamo.New(client, dynamotest.TableName)
-	in, cloud, event := openLarge(t, table, g)
+	in, server, event := openLarge(t, table, g)
 	queue := openSpool(t)
-	cloud.Deliver = queue.send
+	server.Deliver = queue.send
 
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(11, 11))
@@ -249,7 +249,7 @@ func TestLargeFile(t *testing.T) {
 	begun := time.Now()
 	// The invocation for the file fails after it has sent some rows.
 	left := 2
-	cloud.Fault = func(fakeaws.Call) bool { left--; return left == 0 }
+	server.Fault = func(fakeaws.Call) bool { left--; return left == 0 }
 	deliver(event)
 	if crashes != 1 {
 		t.Errorf("the invocation for the file failed %d times, want once", crashes)
@@ -291,8 +291,8 @@ func TestLargeFile(t *testing.T) {
 	if _, total, err := table.List(t.Context(), in.Tenant, 1, 0); err != nil || int(total) != g.rows-bad || leads != g.rows-bad {
 		t.Errorf("%d leads, the total is %d, want %d (%v)", leads, total, g.rows-bad, err)
 	}
-	if len(cloud.Messages) != bad || bad == 0 || !strings.Contains(cloud.Messages[0].Attributes["origin"], "large.csv line ") {
-		t.Errorf("the DLQ has %d messages, want %d", len(cloud.Messages), bad)
+	if len(server.Messages) != bad || bad == 0 || !strings.Contains(server.Messages[0].Attributes["origin"], "large.csv line ") {
+		t.Errorf("the DLQ has %d messages, want %d", len(server.Messages), bad)
 	}
 	if crashes < 2 {
 		t.Errorf("%d invocations crashed, too few for a test", crashes)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestOpen(t *testing.T) {
-	cloud := fakeaws.Start(t)
+	server := fakeaws.Start(t)
 	t.Setenv("LEADS_BUS", "leads-test")
 	p := publish.Open(slog.New(slog.DiscardHandler))
 	event, err := os.ReadFile("../../events/stream.json")
@@ -29,11 +29,11 @@ func TestOpen(t *testing.T) {
 	}
 
 	t.Run("puts events on the bus", func(t *testing.T) {
-		if n := invoke(t); n != 0 || len(cloud.Events) != 3 {
-			t.Fatalf("%d failures, %d events, want 0 and 3", n, len(cloud.Events))
+		if n := invoke(t); n != 0 || len(server.Events) != 3 {
+			t.Fatalf("%d failures, %d events, want 0 and 3", n, len(server.Events))
 		}
 		var e struct{ EventBusName, Source, DetailType, Detail string }
-		if err := json.Unmarshal(cloud.Events[0], &e); err != nil {
+		if err := json.Unmarshal(server.Events[0], &e); err != nil {
 			t.Fatal(err)
 		}
 		if e.EventBusName != "leads-test" || e.Source != publish.Source || e.DetailType != "lead.created" || !json.Valid([]byte(e.Detail)) {
@@ -41,14 +41,14 @@ func TestOpen(t *testing.T) {
 		}
 	})
 	t.Run("reports the first record if EventBridge refuses events", func(t *testing.T) {
-		cloud.Events, cloud.Refuse = nil, true
-		defer func() { cloud.Refuse = false }()
-		if n := invoke(t); n != 1 || len(cloud.Events) != 0 {
-			t.Errorf("%d failures, %d events, want the first of the records", n, len(cloud.Events))
+		server.Events, server.Refuse = nil, true
+		defer func() { server.Refuse = false }()
+		if n := invoke(t); n != 1 || len(server.Events) != 0 {
+			t.Errorf("%d failures, %d events, want the first of the records", n, len(server.Events))
 		}
 	})
 	t.Run("reports the first record if access is denied", func(t *testing.T) {
-		cloud.Fault = func(fakeaws.Call) bool { return true }
+		server.Fault = func(fakeaws.Call) bool { return true }
 		if n := invoke(t); n != 1 {
 			t.Errorf("%d failures, want the first of the records", n)
 		}

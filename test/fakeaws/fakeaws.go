@@ -1,6 +1,6 @@
-// Package fakeaws answers as SQS, S3 and EventBridge do to those who send
-// messages and events and fetch files, for tests of the code that talks to the
-// services themselves, and to try functions where there is no AWS.
+// Package fakeaws is an HTTP server that answers like SQS, S3 and EventBridge, for
+// tests and for trying functions without AWS. It implements SendMessageBatch,
+// GetObject and PutEvents.
 package fakeaws
 
 import (
@@ -21,52 +21,52 @@ import (
 	"time"
 )
 
-// A Cloud is the three services. What is not said of a field may be read and
-// set while no request is under way.
-type Cloud struct {
-	URL string // its address, where Start was called
+// A Server stands for the three services. Its fields may be read and set only
+// while no request is in progress.
+type Server struct {
+	URL string // set by Start
 
-	// Fault is asked before each request, where it is set; those that it
-	// reports are answered with AccessDenied, which nobody tries again.
+	// Fault, if set, is called before each request. If it returns true, the answer
+	// is AccessDenied, which the SDK does not retry.
 	Fault func(Call) bool
-	// Refuse makes SQS and EventBridge take no entry of what they are sent.
+	// Refuse makes SQS and EventBridge refuse each entry of a request.
 	Refuse bool
-	// Deliver gets the messages for standard queues, where it is set, in the
-	// place of Messages.
+	// Deliver, if set, receives the messages of standard queues, which are then
+	// not appended to Messages.
 	Deliver func(Message)
 
 	Calls    []Call
-	Messages []Message // in the order of their sending; in a FIFO queue each once
+	Messages []Message // in the order in which they were sent, without duplicates in a FIFO queue
 	Events   []json.RawMessage
-	Ranges   []string // headers of requests for files
+	Ranges   []string // Range headers of requests for files
 
 	mu      sync.Mutex
 	known   map[string]bool // deduplication ids of FIFO queues
 	objects map[string]Object
 }
 
-// A Call is what IAM asks before a request: an action, and the resource that it
-// is on. The resource is a queue's or a bus's name, a bucket's, or a bucket's
-// name and /*.
+// A Call is what an IAM policy must allow for a request: an action and a
+// resource. The resource is the name of a queue, a bus or a bucket, or the name
+// of a bucket with /*.
 type Call struct{ Action, Resource string }
 
-// A Message is one that was sent to a queue.
+// A Message is a message that was sent to a queue.
 type Message struct {
 	Queue               string
 	Body                string
-	Group, Deduplicated string // of a FIFO queue: the group, and the deduplication id
+	Group, Deduplicated string // group and deduplication id, only in a FIFO queue
 	Attributes          map[string]string
 }
 
-// An Object is a file in S3, of which there is one version.
+// An Object is a file in S3 with one version.
 type Object struct {
 	Bucket, Key, Version, ETag string
 	Content                    io.ReaderAt
 	Size                       int64
 }
 
-// Bundle returns a file of the certificate of a server behind TLS, for
-// AWS_CA_BUNDLE.
+// Bundle returns the name of a file with the certificate of a TLS server, for the
+// variable AWS_CA_BUNDLE.
 func Bundle(t testing.TB, s *httptest.Server) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bundle.pem")
@@ -77,47 +77,47 @@ func Bundle(t testing.TB, s *httptest.Server) string {
 	return file
 }
 
-// New returns the services, for a server of the caller's.
-func New() *Cloud { return &Cloud{known: map[string]bool{}, objects: map[string]Object{}} }
+// New returns a server that does not listen yet: use it as an [http.Handler].
+func New() *Server { return &Server{known: map[string]bool{}, objects: map[string]Object{}} }
 
-// Start starts the services, which end with the test, and sets the environment
-// so that awsenv finds them.
-func Start(t testing.TB) *Cloud {
+// Start starts a server, which ends with the test, and sets the environment
+// variables that awsenv reads.
+func Start(t testing.TB) *Server {
 	t.Helper()
-	c := New()
-	server := httptest.NewServer(c)
+	s := New()
+	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	c.URL = server.URL
+	s.URL = server.URL
 	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": c.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_ENDPOINT_URL": s.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 	} {
 		t.Setenv(name, value)
 	}
-	return c
+	return s
 }
 
-// Put puts a file in the place of the one of its name.
-func (c *Cloud) Put(o Object) { c.objects[o.Bucket+"/"+o.Key] = o }
+// Put stores a file. It replaces a file with the same key.
+func (s *Server) Put(o Object) { s.objects[o.Bucket+"/"+o.Key] = o }
 
 // ServeHTTP implements [http.Handler].
-func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("X-Amz-Target") {
 	case "AmazonSQS.SendMessageBatch":
-		c.sendMessages(w, r)
+		s.sendMessages(w, r)
 	case "AWSEvents.PutEvents":
-		c.putEvents(w, r)
+		s.putEvents(w, r)
 	case "":
-		c.getObject(w, r)
+		s.getObject(w, r)
 	default:
 		http.Error(w, `{"__type":"UnknownOperationException"}`, http.StatusBadRequest)
 	}
 }
 
-// called counts a call and reports whether it is to go on.
-func (c *Cloud) called(w http.ResponseWriter, action, resource string) bool {
+// called records a call and reports whether it is allowed.
+func (s *Server) called(w http.ResponseWriter, action, resource string) bool {
 	call := Call{action, resource}
-	c.Calls = append(c.Calls, call)
-	if c.Fault == nil || !c.Fault(call) {
+	s.Calls = append(s.Calls, call)
+	if s.Fault == nil || !s.Fault(call) {
 		return true
 	}
 	http.Error(w, `{"__type":"AccessDeniedException"}`, http.StatusForbidden)
@@ -130,9 +130,9 @@ const (
 )
 
 // sendMessages is https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html.
-func (c *Cloud) sendMessages(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	type entry struct {
 		ID            string `json:"Id"`
 		Body          string `json:"MessageBody"`
@@ -153,7 +153,7 @@ func (c *Cloud) sendMessages(w http.ResponseWriter, r *http.Request) {
 	}
 	queue := path.Base(in.QueueURL)
 	isFIFO := strings.HasSuffix(queue, ".fifo")
-	if !c.called(w, "sqs:SendMessage", queue) {
+	if !s.called(w, "sqs:SendMessage", queue) {
 		return
 	}
 	type result struct {
@@ -163,7 +163,7 @@ func (c *Cloud) sendMessages(w http.ResponseWriter, r *http.Request) {
 	}
 	var out struct{ Successful, Failed []result }
 	for _, e := range in.Entries {
-		if c.Refuse || isFIFO != (e.Group != "" && e.Deduplication != "") {
+		if s.Refuse || isFIFO != (e.Group != "" && e.Deduplication != "") {
 			out.Failed = append(out.Failed, result{ID: e.ID, Code: "InternalError"})
 			continue
 		}
@@ -172,23 +172,23 @@ func (c *Cloud) sendMessages(w http.ResponseWriter, r *http.Request) {
 		for name, a := range e.Attributes {
 			m.Attributes[name] = a.Value
 		}
-		if id := queue + " " + e.Deduplication; isFIFO && c.known[id] {
+		if id := queue + " " + e.Deduplication; isFIFO && s.known[id] {
 			continue
 		} else if isFIFO {
-			c.known[id] = true
-		} else if c.Deliver != nil {
-			c.Deliver(m)
+			s.known[id] = true
+		} else if s.Deliver != nil {
+			s.Deliver(m)
 			continue
 		}
-		c.Messages = append(c.Messages, m)
+		s.Messages = append(s.Messages, m)
 	}
 	answer(w, out)
 }
 
 // putEvents is https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html.
-func (c *Cloud) putEvents(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (s *Server) putEvents(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var in struct{ Entries []json.RawMessage }
 	if !read(r, &in) || len(in.Entries) > maxEntries {
 		http.Error(w, `{"__type":"ValidationException"}`, http.StatusBadRequest)
@@ -203,22 +203,22 @@ func (c *Cloud) putEvents(w http.ResponseWriter, r *http.Request) {
 		var entry struct {
 			Bus string `json:"EventBusName"`
 		}
-		json.Unmarshal(e, &entry) // it was read once
-		if !c.called(w, "events:PutEvents", entry.Bus) {
+		json.Unmarshal(e, &entry) // cannot fail, because read has parsed it
+		if !s.called(w, "events:PutEvents", entry.Bus) {
 			return
 		}
-		if c.Refuse {
+		if s.Refuse {
 			results = append(results, result{Code: "ThrottlingException"})
 			continue
 		}
 		results = append(results, result{ID: fmt.Sprintf("event-%d", i)})
-		c.Events = append(c.Events, e)
+		s.Events = append(s.Events, e)
 	}
 	answer(w, map[string]any{"Entries": results})
 }
 
 // getObject is https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html.
-func (c *Cloud) getObject(w http.ResponseWriter, r *http.Request) {
+func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	version := r.URL.Query().Get("versionId")
 	refuse := func(status int, code string) {
@@ -229,16 +229,16 @@ func (c *Cloud) getObject(w http.ResponseWriter, r *http.Request) {
 	if version != "" {
 		action = "s3:GetObjectVersion"
 	}
-	c.mu.Lock()
-	o, found := c.objects[bucket+"/"+key]
-	goesOn := c.called(w, action, bucket+"/*")
-	if goesOn && !found { // who may not list a bucket is not told what it lacks
-		goesOn = c.called(w, "s3:ListBucket", bucket)
+	s.mu.Lock()
+	o, found := s.objects[bucket+"/"+key]
+	allowed := s.called(w, action, bucket+"/*")
+	if allowed && !found { // S3 tells only who may list the bucket that a file is missing
+		allowed = s.called(w, "s3:ListBucket", bucket)
 	}
-	c.Ranges = append(c.Ranges, r.Header.Get("Range"))
-	c.mu.Unlock()
+	s.Ranges = append(s.Ranges, r.Header.Get("Range"))
+	s.mu.Unlock()
 	switch {
-	case !goesOn:
+	case !allowed:
 	case !found:
 		refuse(http.StatusNotFound, "NoSuchKey")
 	case version != o.Version:
@@ -251,9 +251,9 @@ func (c *Cloud) getObject(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Used returns the calls, each once.
-func (c *Cloud) Used() (used []Call) {
-	for _, call := range c.Calls {
+// Used returns the calls without duplicates.
+func (s *Server) Used() (used []Call) {
+	for _, call := range s.Calls {
 		if !slices.Contains(used, call) {
 			used = append(used, call)
 		}
@@ -261,7 +261,7 @@ func (c *Cloud) Used() (used []Call) {
 	return used
 }
 
-// read reports whether a request is one that a service takes.
+// read decodes a request. It reports whether its size and syntax are valid.
 func read(r *http.Request, into any) bool {
 	text, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	return err == nil && len(text) <= maxRequest && json.Unmarshal(text, into) == nil

@@ -19,7 +19,7 @@ import (
 // name, with what its statements in template.yaml allow: no more and no less.
 func TestPrivilegesOfEventsAreThoseUsed(t *testing.T) {
 	all, allowed := readTemplate(t), allowances(t)
-	for function, use := range map[string]func(*testing.T, *fakeaws.Cloud) []privilege{
+	for function, use := range map[string]func(*testing.T, *fakeaws.Server) []privilege{
 		"ingest-leads":    useIngest,
 		"publish-changes": usePublish,
 	} {
@@ -57,7 +57,7 @@ func environmentOf(all template, function string) map[string]string {
 
 // useIngest takes in records that are new, repeated, contradictory and refused,
 // files that are read in parts and files that are gone.
-func useIngest(t *testing.T, cloud *fakeaws.Cloud) []privilege {
+func useIngest(t *testing.T, cloud *fakeaws.Server) []privilege {
 	t.Setenv("LEADS_ACCOUNT", "acme")
 	t.Setenv("LEADS_MODE", "live")
 	t.Setenv("LEADS_DEAD_LETTERS_URL", os.Getenv("LEADS_DEAD_LETTERS_URL")+".fifo")
@@ -103,7 +103,7 @@ func useIngest(t *testing.T, cloud *fakeaws.Cloud) []privilege {
 }
 
 // usePublish publishes changes.
-func usePublish(t *testing.T, cloud *fakeaws.Cloud) []privilege {
+func usePublish(t *testing.T, cloud *fakeaws.Server) []privilege {
 	event, err := os.ReadFile("events/stream.json")
 	if err != nil {
 		t.Fatal(err)
