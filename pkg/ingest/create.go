@@ -108,7 +108,7 @@ func (v *invocation) createLeads(ctx context.Context, records []record) []lead.C
 }
 
 // parse returns the values of the lead. A panic becomes an error of this record
-// alone.
+// only.
 func (r *record) parse() (values lead.Values, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -63,8 +63,8 @@ const (
 	// must end.
 	answerMargin = 300 * time.Millisecond
 
-	// dlqMargin is the time before that, in which no lead is created any more and
-	// rejected records are sent to the DLQ.
+	// dlqMargin is the time before that for sending rejected records to the DLQ.
+	// No leads are created and no files are read in it.
 	dlqMargin = 2700 * time.Millisecond
 )
 
@@ -79,9 +79,7 @@ type Ingester struct {
 	Log         *slog.Logger
 }
 
-// Store creates leads. [dynamo.Table] implements it.
-//
-// [dynamo.Table]: https://pkg.go.dev/overplane.dev/leads/pkg/dynamo#Table
+// Store creates leads. Table of package dynamo implements it.
 type Store interface {
 	CreateMany(context.Context, lead.Tenant, []lead.CreateRequest) []lead.CreateResult
 }

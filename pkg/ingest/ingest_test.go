@@ -394,8 +394,8 @@ func TestSQS(t *testing.T) {
 	})
 	t.Run("does not share keys with HTTP and other sources", func(t *testing.T) {
 		f := newFixture(t)
-		once := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
-		if _, _, err := f.table.Create(t.Context(), f.Tenant, lead.Defaults(), once); err != nil {
+		key := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
+		if _, _, err := f.table.Create(t.Context(), f.Tenant, lead.Defaults(), key); err != nil {
 			t.Fatal(err)
 		}
 		f.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"a"}`)))

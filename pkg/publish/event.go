@@ -44,7 +44,7 @@ func parseRecords(payload []byte) ([]record, error) {
 
 // event returns the event for the record. It returns false if the record is not
 // about a lead, or if the lead did not change. A panic becomes an error of this
-// record alone.
+// record only.
 func (r *record) event() (e Event, ok bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// A Server stands for the three services. Its fields may be read and set only
+// A Server is all three services. Its fields may be read and set only
 // while no request is in progress.
 type Server struct {
 	URL string // set by Start
