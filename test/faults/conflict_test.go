@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,160 +10,131 @@ import (
 	"time"
 )
 
-// A referee does what DynamoDB does and the engine does not: a transaction and
-// another write that touch an item at the same time do not both succeed. Who
-// comes later is refused, see
+// A conflictDetector adds what DynamoDB does and the local database does not: a
+// transaction and another write to the same item at the same time do not both
+// succeed. The later one is refused, see
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling.
-type referee struct {
-	takes time.Duration // how much longer a write takes than the engine needs
+type conflictDetector struct {
+	delay time.Duration // added to each transaction
 
 	mu           sync.Mutex
-	transactions map[string]bool // by the item that one is at work on
-	writes       map[string]int  // plain ones at work, by item
+	transactions map[itemKey]bool // items of transactions in flight
+	writes       map[itemKey]int  // other writes in flight
 
-	asked, refused atomic.Int64 // transactions
+	sent, refused atomic.Int64 // transactions
 }
 
-type refereeKey struct{}
-
-// under returns a context whose writes a referee watches.
-func under(ctx context.Context, takes time.Duration) (context.Context, *referee) {
-	r := &referee{takes: takes, transactions: map[string]bool{}, writes: map[string]int{}}
-	return context.WithValue(ctx, refereeKey{}, r), r
+func withConflicts(ctx context.Context, delay time.Duration) (context.Context, *conflictDetector) {
+	c := conditionsOf(ctx)
+	c.conflicts = &conflictDetector{delay: delay, transactions: map[itemKey]bool{}, writes: map[itemKey]int{}}
+	return c.in(ctx), c.conflicts
 }
 
-// itemKey is the table and key of an item that is written.
-type itemKey struct {
-	Key, Item map[string]json.RawMessage
-}
-
-func (k itemKey) String() string {
-	if k.Key != nil {
-		return string(k.Key["pk"]) + string(k.Key["sk"])
-	}
-	return string(k.Item["pk"]) + string(k.Item["sk"])
-}
-
-// send has the database execute a request, unless it meets another.
-func (r *referee) send(x *exchange) (*http.Response, error) {
-	switch x.operation {
+// send has the database execute a call, or refuses it for a conflict.
+func (d *conflictDetector) send(c *call) (*http.Response, error) {
+	switch c.operation {
 	case "TransactWriteItems":
-		return r.transact(x)
+		return d.transact(c)
 	case "UpdateItem", "PutItem", "DeleteItem":
-		return r.write(x)
+		return d.write(c)
 	}
-	return x.execute()
+	return c.execute()
 }
 
-func (r *referee) transact(x *exchange) (*http.Response, error) {
-	var ask struct{ TransactItems []map[string]itemKey }
-	if err := json.Unmarshal(x.ask, &ask); err != nil {
-		return nil, err
+func (d *conflictDetector) transact(c *call) (*http.Response, error) {
+	var keys []itemKey
+	for _, write := range transactItems(parse(c.body)) {
+		keys = append(keys, itemKeyOf(write))
 	}
-	var keys []string
-	for _, write := range ask.TransactItems {
-		for _, k := range write {
-			keys = append(keys, k.String())
+	d.sent.Add(1)
+	if reasons := d.begin(keys); reasons != nil {
+		d.refused.Add(1)
+		return cancelFor(reasons)(c)
+	}
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, k := range keys {
+			delete(d.transactions, k)
 		}
-	}
-	r.asked.Add(1)
-	r.mu.Lock()
-	reasons, met := make([]object, len(keys)), false
+	}()
+	time.Sleep(d.delay)
+	return c.execute()
+}
+
+// begin reserves the items of a transaction, or returns the reasons why it is
+// cancelled.
+func (d *conflictDetector) begin(keys []itemKey) []object {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	reasons, conflict := noReasons(len(keys)), false
 	for i, k := range keys {
-		reasons[i] = object{"Code": "None"}
-		if r.transactions[k] || r.writes[k] > 0 {
-			reasons[i], met = object{"Code": "TransactionConflict"}, true
+		if d.transactions[k] || d.writes[k] > 0 {
+			reasons[i], conflict = object{"Code": "TransactionConflict"}, true
 		}
 	}
-	if met {
-		r.mu.Unlock()
-		r.refused.Add(1)
-		return answers(400, object{
-			"__type":              "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-			"CancellationReasons": reasons,
-		})(x)
+	if conflict {
+		return reasons
 	}
 	for _, k := range keys {
-		r.transactions[k] = true
+		d.transactions[k] = true
 	}
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, k := range keys {
-			delete(r.transactions, k)
-		}
-	}()
-	time.Sleep(r.takes)
-	return x.execute()
+	return nil
 }
 
-func (r *referee) write(x *exchange) (*http.Response, error) {
-	var k itemKey
-	if err := json.Unmarshal(x.ask, &k); err != nil {
-		return nil, err
+func (d *conflictDetector) write(c *call) (*http.Response, error) {
+	key := itemKeyOf(parse(c.body))
+	d.mu.Lock()
+	if d.transactions[key] {
+		d.mu.Unlock()
+		return databaseError(400, "TransactionConflictException")(c)
 	}
-	r.mu.Lock()
-	if r.transactions[k.String()] {
-		r.mu.Unlock()
-		return says(400, "TransactionConflictException")(x)
-	}
-	r.writes[k.String()]++
-	r.mu.Unlock()
+	d.writes[key]++
+	d.mu.Unlock()
 	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.writes[k.String()]--
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.writes[key]--
 	}()
-	return x.execute()
+	return c.execute()
 }
 
-// TestManyProcessesCreateAtOnce has processes that know nothing of each other
-// create leads of one account, while transactions that meet cancel each other.
-func TestManyProcessesCreateAtOnce(t *testing.T) {
-	client := startPatient(t)
-	w, err := newWorld(t.Context(), client, 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, referee := under(t.Context(), 3*time.Millisecond)
-	const processes, each = 24, 10
+// TestConcurrentCreatesWithTransactionConflicts has many processes create leads
+// of one account.
+func TestConcurrentCreatesWithTransactionConflicts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, startDatabase(t, longTimeout), 0, 0)
+	ctx, conflicts := withConflicts(t.Context(), 3*time.Millisecond)
+	const processes, creates = 24, 10
 	var wg sync.WaitGroup
 	for i := range processes {
-		process := w.process()
+		process := f.newAPI()
 		wg.Go(func() {
-			for n := range each {
-				if a := w.callOn(ctx, process, request{method: "POST", body: fmt.Sprintf(`{"lead_name":"%d of %d"}`, n, i)}); a.status != 201 {
-					t.Error(a)
+			for n := range creates {
+				if got := f.sendTo(ctx, process, request{method: "POST", body: fmt.Sprintf(`{"lead_name":"%d of %d"}`, n, i)}); got.status != 201 {
+					t.Error(got)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	total := number(totalPattern, w.call(t.Context(), request{method: "GET", path: "?limit=1"}).body)
-	v := right
-	if total != processes*each {
-		if v = lost; total > processes*each {
+	v := correct
+	if total := f.total(t.Context()); total != processes*creates {
+		if v = lost; total > processes*creates {
 			v = doubled
 		}
-		t.Errorf("%d leads, want %d", total, processes*each)
+		t.Errorf("%v: %d leads, want %d", v, total, processes*creates)
 	}
-	proven.add("transactions that meet", "create", v)
-	if referee.refused.Load() == 0 {
-		t.Error("no transaction met another: this proves nothing")
+	record("transaction conflicts", "create", v)
+	if conflicts.refused.Load() == 0 {
+		t.Error("no transaction conflicted with another, so this test checked nothing")
 	}
-	t.Logf("%.2f transactions for each create", float64(referee.asked.Load())/(processes*each))
+	t.Logf("%.2f transactions for each create", float64(conflicts.sent.Load())/(processes*creates))
 }
 
-// TestOneKeyMakesOneLeadWhereTransactionsMeet is as hard for the record of an
-// idempotency key as it gets.
-func TestOneKeyMakesOneLeadWhereTransactionsMeet(t *testing.T) {
+func TestConcurrentCreatesWithOneKeyAndTransactionConflicts(t *testing.T) {
 	t.Parallel()
-	client := startPatient(t)
-	w, err := newWorld(t.Context(), client, 0, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, _ := under(t.Context(), 2*time.Millisecond)
-	oneKey(t, ctx, w, 100, 1)
+	f := newFixture(t, startDatabase(t, longTimeout), 0, 0)
+	ctx, _ := withConflicts(t.Context(), 2*time.Millisecond)
+	createWithOneKey(t, ctx, f, 100, 1)
 }

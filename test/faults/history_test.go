@@ -9,71 +9,73 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// live has many clients, each with a process of its own, work on the same two
-// leads while faults happen at random, and returns what they were told.
-func live(ctx context.Context, client *dynamodb.Client, seed uint64, b build) (*history, error) {
-	w, err := newWorld(ctx, client, 2, time.Second)
+// runHistory has clients work under random faults on the leads of a new fixture,
+// and returns their history. An even seed adds transaction conflicts.
+func runHistory(ctx context.Context, client *dynamodb.Client, seed uint64, m *mutant) (*history, error) {
+	f, err := makeFixture(ctx, client, 2, time.Second)
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithValue(ctx, buildKey{}, b)
+	ctx = conditions{mutant: m}.in(ctx)
 	if seed%2 == 0 {
-		ctx, _ = under(ctx, time.Millisecond)
+		ctx, _ = withConflicts(ctx, time.Millisecond)
 	}
-	h := w.live(ctx, seed, func(int) http.Handler { return w.process() }, unreliable)
-	w.end(ctx, h)
+	h := f.runClients(ctx, seed, true, func(int) http.Handler { return f.newAPI() })
+	f.readFinalState(ctx, h)
 	return h, nil
 }
 
-// mostInCall is the most of the world's time that may pass during a call: a store
-// has patience for ten seconds, and keeps the marks by which it knows an update
-// again for fifteen.
-const mostInCall = 10 * time.Second
+// maxRequestTime is the longest by which the fixture's clock may advance during
+// a request. The product retries for ten seconds, and keeps the nonces of
+// updates for fifteen.
+const maxRequestTime = 10 * time.Second
 
-// live is the work of the clients. Each has a process, and each of its calls a
-// wire.
-func (w *world) live(ctx context.Context, seed uint64, process func(client int) http.Handler, line func(*rand.Rand) wire) *history {
-	h := &history{leads: map[string][]porcupine.Operation{}}
+// runClients has five clients send thirty requests each for two leads, to the
+// process of the client.
+func (f *fixture) runClients(ctx context.Context, seed uint64, withFaults bool, processOf func(client int) http.Handler) *history {
+	h := newHistory()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	began := map[int]time.Time{} // the calls that are under way, by client
-	for c := range 5 {
-		process := process(c)
+	started := map[int]time.Time{} // the requests in flight, by client
+	for client := range 5 {
+		process := processOf(client)
 		wg.Go(func() {
-			chance := rand.New(rand.NewPCG(seed, uint64(c)))
-			seen := map[string]int{} // the last version that the client knows
+			random := rand.New(rand.NewPCG(seed, uint64(client)))
+			versions := map[string]int{} // the last that the client knows
 			for n := range 30 {
-				in := pick(chance, seen, fmt.Sprintf("%d.%d", c, n))
+				in := randomInput(random, versions, fmt.Sprintf("%d.%d", client, n))
 				limit := time.Minute
-				if chance.IntN(12) == 0 {
-					limit = apiMargin + silence/2 // the client gives up early
+				if random.IntN(12) == 0 {
+					limit = apiMargin + retryTime/2 // the client gives up early
 				}
-				call := func(r request) answer {
-					bounded, cancel := context.WithTimeout(over(ctx, line(chance)), limit)
+				send := func(r request) response {
+					ctx, cancel := context.WithTimeout(ctx, limit)
 					defer cancel()
-					return w.callOn(bounded, process, r)
+					if withFaults {
+						ctx = withInjector(ctx, randomFaults(random, in.faults))
+					}
+					return f.sendTo(ctx, process, r)
 				}
 				mu.Lock()
-				began[c] = w.clock()
+				started[client] = f.clock()
 				mu.Unlock()
-				a := h.do(c, in, call)
-				if in.kind == "create" && unknown(a) {
-					h.do(c, in, call) // a client with a key may always ask again
+				got := h.run(client, in, send)
+				if in.kind == "create" && isUnknown(got) {
+					h.run(client, in, send) // safe with an Idempotency-Key
 				}
-				if found := etagPattern.FindString(a.etag); found != "" {
-					seen[in.name] = number(etagPattern, found)
+				if version := findNumber(etagPattern, got.etag); version > 0 {
+					versions[in.name] = version
 				}
-				passes := time.Duration(chance.IntN(400)) * time.Millisecond
+				advance := time.Duration(random.IntN(400)) * time.Millisecond
 				mu.Lock()
-				delete(began, c)
-				for _, at := range began {
-					passes = min(passes, at.Add(mostInCall).Sub(w.clock()))
+				delete(started, client)
+				for _, at := range started {
+					advance = min(advance, at.Add(maxRequestTime).Sub(f.clock()))
 				}
-				w.pass(max(passes, 0))
+				f.advance(max(advance, 0))
 				mu.Unlock()
 			}
 		})
@@ -82,85 +84,88 @@ func (w *world) live(ctx context.Context, seed uint64, process func(client int) 
 	return h
 }
 
-// end has the world's process say how it all ended.
-func (w *world) end(ctx context.Context, h *history) {
+// readFinalState adds reads of both leads and of the total to a history.
+func (f *fixture) readFinalState(ctx context.Context, h *history) {
 	for _, in := range []input{{kind: "read", name: "lead_1"}, {kind: "read", name: "lead_2"}, {kind: "total"}} {
-		h.do(5, in, func(r request) answer { return w.call(ctx, r) })
+		h.run(5, in, func(r request) response { return f.send(ctx, r) })
 	}
 }
 
-// pick draws what to ask next.
-func pick(chance *rand.Rand, seen map[string]int, value string) input {
-	name := fmt.Sprintf("lead_%d", 1+chance.IntN(2))
-	switch n := chance.IntN(100); {
+func randomInput(random *rand.Rand, versions map[string]int, value string) input {
+	in := input{kind: "total", faults: new([]string)}
+	name := fmt.Sprintf("lead_%d", 1+random.IntN(2))
+	switch n := random.IntN(100); {
 	case n < 25:
-		return input{kind: "read", name: name}
+		in.kind, in.name = "read", name
 	case n < 55:
-		return input{kind: "write", name: name, value: value}
+		in.kind, in.name, in.value = "write", name, value
 	case n < 78:
-		return input{kind: "write", name: name, value: value, match: seen[name]}
+		in.kind, in.name, in.value, in.version = "write", name, value, versions[name]
 	case n < 79:
-		return input{kind: "delete", name: name, match: seen[name]}
+		in.kind, in.name, in.version = "delete", name, versions[name]
 	case n < 90:
-		return input{kind: "create", value: value}
+		in.kind, in.value = "create", value
 	}
-	return input{kind: "total"}
+	return in
 }
 
-// unreliable is a wire on which one in five requests meets some fault.
-func unreliable(chance *rand.Rand) wire {
-	return func(x *exchange) (*http.Response, error) {
-		if chance.IntN(5) > 0 {
-			return x.send()
+// randomFaults lets one call in five fail, and adds the faults to names.
+func randomFaults(random *rand.Rand, names *[]string) injector {
+	return func(c *call) (*http.Response, error) {
+		if random.IntN(5) > 0 {
+			return c.send()
 		}
-		possible := faults(x)
-		return possible[chance.IntN(len(possible))].wire(x)
+		faults := faultsOf(c)
+		f := faults[random.IntN(len(faults))]
+		*names = append(*names, c.operation+": "+f.name)
+		return f.inject(c)
 	}
 }
 
-// TestHistoriesAreLinearizable judges what many clients were told, under faults
-// and, every second time, where transactions that meet cancel each other.
-func TestHistoriesAreLinearizable(t *testing.T) {
+func TestConcurrentRequestsUnderFaultsAreLinearizable(t *testing.T) {
 	t.Parallel()
-	client := start(t)
+	client := startDatabase(t, shortTimeout)
 	for i := range 4 * uint64(*effort) {
-		h, err := live(t.Context(), client, *seed+i, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := right
-		ok, why := h.judge(register{1, "here"}, 2)
-		if !ok {
-			v = wrong
-			t.Errorf("seed %d: %s", *seed+i, why)
-		}
-		for _, entries := range h.leads {
-			for range entries {
-				proven.add("faults at random", "many at once", right)
+		t.Run(fmt.Sprint("seed ", *seed+i), func(t *testing.T) {
+			t.Parallel()
+			h, err := runHistory(t.Context(), client, *seed+i, nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		proven.add("histories of the above", "many at once", v)
+			v := correct
+			if violation := h.check(register{1, "here"}, 2); violation != "" {
+				v = wrong
+				t.Errorf("%v: seed %d: %s", v, *seed+i, violation)
+			}
+			for _, operations := range h.leads {
+				for range operations {
+					record("random: requests", "concurrent requests", correct)
+				}
+			}
+			record("random: histories of these", "concurrent requests", v)
+		})
 	}
 }
 
-// TestHistoriesShowMistakes breaks the product and expects a history that
-// cannot have happened.
-func TestHistoriesShowMistakes(t *testing.T) {
+// TestConcurrentRequestsDetectMutants expects a history that is not linearizable
+// for each mutant that concurrency shows.
+func TestConcurrentRequestsDetectMutants(t *testing.T) {
 	t.Parallel()
-	client := start(t)
-	for _, name := range []string{"an update checks nothing", "an update leaves no nonce"} {
+	client := startDatabase(t, shortTimeout)
+	for _, name := range []string{"update without conditions", withoutNonce} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			m := findMutant(name)
 			for i := range uint64(30) {
-				h, err := live(t.Context(), client, *seed+i, mistakes[name].build)
+				h, err := runHistory(t.Context(), client, *seed+i, m)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if ok, _ := h.judge(register{1, "here"}, 2); !ok {
+				if h.check(register{1, "here"}, 2) != "" {
 					return
 				}
 			}
-			t.Error("30 histories look as if nothing were wrong")
+			t.Errorf("%s: 30 histories from seed %d", m.whyUndetected(), *seed)
 		})
 	}
 }

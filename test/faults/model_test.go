@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,94 +12,102 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A lead, to the model, is a register: its version and the value of one field.
-// If-Match makes a write a compare-and-set. The zero lead is one that is gone.
+// register is the model of a lead: a version and the value of one field. A
+// write with If-Match is a compare-and-set. The zero register is a deleted lead.
 type register struct {
 	version int
 	value   string
 }
 
-// input is what a client asked of a lead or of the list.
+// input is what a client requests, of a lead or of all leads.
 type input struct {
-	kind  string // read, write, delete; create, total
-	name  string // of the lead, "" for what concerns the total
-	value string // to be written
-	match int    // the version of If-Match, or 0
+	kind    string // read, write, delete; create, total
+	name    string // of the lead; "" for create and total
+	value   string // to write; of a create, the Idempotency-Key
+	version int    // for If-Match, or 0
+
+	faults *[]string // what its database calls met, to be printed
 }
 
-// output is what it was told. Status 0 stands for any answer that leaves open
-// whether it was done: the client was told to come again, or nothing.
+// output is the response. Status 0 is a response that leaves open whether the
+// request took effect.
 type output struct {
-	status  int
-	version int
-	value   string
+	status, version int
+	value           string
 }
 
 func (in input) String() string {
-	return fmt.Sprintf("%s %s %q if %d", in.kind, in.name, in.value, in.match)
+	text := fmt.Sprintf("%s %s %q", in.kind, in.name, in.value)
+	if in.version != 0 {
+		text += fmt.Sprintf(" if version %d", in.version)
+	}
+	if in.faults != nil && len(*in.faults) > 0 {
+		text += " (" + strings.Join(*in.faults, ", ") + ")"
+	}
+	return text
 }
 
-// leadModel says which answers about one lead can follow each other.
+// newModel returns a model with one possible first state. step returns the
+// states that can follow, none where the output is impossible.
+func newModel[S any](first S, step func(s S, in input, out output) []any) porcupine.Model {
+	return (&porcupine.NondeterministicModel{
+		Init: func() []any { return []any{first} },
+		Step: func(s, in, out any) []any { return step(s.(S), in.(input), out.(output)) },
+	}).ToModel()
+}
+
+// leadModel is the model of one lead.
 func leadModel(first register) porcupine.Model {
-	none := []any{}
-	return (&porcupine.NondeterministicModel{
-		Init: func() []any { return []any{first} },
-		Step: func(state, in, out any) []any {
-			s, i, o := state.(register), in.(input), out.(output)
-			matches := s.version != 0 && (i.match == 0 || i.match == s.version)
-			then := register{s.version + 1, i.value}
-			if i.kind == "delete" {
-				then = register{}
-			}
-			switch {
-			case i.kind == "read":
-				if o.status == 0 || o.status == 404 && s.version == 0 || o.status == 200 && s == (register{o.version, o.value}) {
-					return []any{s}
-				}
-			case o.status == 200 && matches:
-				return []any{then}
-			case o.status == 404 && s.version == 0, o.status == 412 && s.version != 0 && !matches:
-				return []any{s}
-			case o.status == 404 && i.kind == "write" && matches:
-				// Done and not said; then the lead was deleted, and that was the
-				// answer to the second attempt. That it was gone is another entry.
-				return []any{then}
-			case o.status == 0 && matches:
-				return []any{s, then}
-			case o.status == 0:
+	return newModel(first, func(s register, in input, out output) []any {
+		exists := s.version != 0
+		matches := exists && (in.version == 0 || in.version == s.version)
+		next := register{s.version + 1, in.value}
+		if in.kind == "delete" {
+			next = register{}
+		}
+		switch {
+		case in.kind == "read":
+			if out.status == 0 || out.status == 404 && !exists || out.status == 200 && s == (register{out.version, out.value}) {
 				return []any{s}
 			}
-			return none
-		},
-		DescribeOperation: func(in, out any) string { return fmt.Sprint(in, " -> ", out) },
-	}).ToModel()
+		case out.status == 200 && matches:
+			return []any{next}
+		case out.status == 404 && !exists, out.status == 412 && exists && !matches:
+			return []any{s}
+		case out.status == 404 && in.kind == "write" && matches:
+			// The write took effect and its response was lost. Then the lead was
+			// deleted, so the second attempt found none. That read is an operation
+			// of its own.
+			return []any{next}
+		case out.status == 0 && matches:
+			return []any{s, next}
+		case out.status == 0:
+			return []any{s}
+		}
+		return nil
+	})
 }
 
-// totalModel says which totals can be told while leads come and go.
+// totalModel is the model of the number of leads.
 func totalModel(first int) porcupine.Model {
-	return (&porcupine.NondeterministicModel{
-		Init: func() []any { return []any{first} },
-		Step: func(state, in, out any) []any {
-			n, i, o := state.(int), in.(input), out.(output)
-			change := map[string]int{"create": 1, "delete": -1}[i.kind]
-			switch {
-			case i.kind == "total":
-				if o.status == 0 || o.version == n {
-					return []any{n}
-				}
-				return []any{}
-			case o.status == 0 && change != 0:
-				return []any{n, n + change}
-			case o.status == 200 || o.status == 201:
-				return []any{n + change}
+	return newModel(first, func(n int, in input, out output) []any {
+		change := map[string]int{"create": 1, "delete": -1}[in.kind]
+		switch {
+		case in.kind == "total":
+			if out.status == 0 || out.version == n {
+				return []any{n}
 			}
-			return []any{n} // refused
-		},
-		DescribeOperation: func(in, out any) string { return fmt.Sprint(in, " -> ", out) },
-	}).ToModel()
+			return nil
+		case out.status == 0 && change != 0:
+			return []any{n, n + change}
+		case out.status == 200 || out.status == 201:
+			return []any{n + change}
+		}
+		return []any{n} // refused
+	})
 }
 
-// history is what clients asked and were told, and when.
+// history is what clients requested and got, and when.
 type history struct {
 	mu    sync.Mutex
 	leads map[string][]porcupine.Operation
@@ -106,15 +115,26 @@ type history struct {
 	clock atomic.Int64
 }
 
-// endless is the end of a call whose effect may come at any time.
-const endless = int64(1) << 60
+func newHistory() *history { return &history{leads: map[string][]porcupine.Operation{}} }
+
+// never is the end of a request that can still take effect.
+const never = int64(1) << 60
 
 var (
 	cityPattern = regexp.MustCompile(`"city":"([^"]*)"`)
 	etagPattern = regexp.MustCompile(`^"(\d+)"$`)
 )
 
-func number(pattern *regexp.Regexp, text string) int {
+func findCity(r response) string {
+	if found := cityPattern.FindStringSubmatch(r.body); found != nil {
+		return found[1]
+	}
+	return ""
+}
+
+// findNumber returns the number that a pattern captures, and -1 where it does
+// not match.
+func findNumber(pattern *regexp.Regexp, text string) int {
 	found := pattern.FindStringSubmatch(text)
 	if found == nil {
 		return -1
@@ -123,78 +143,80 @@ func number(pattern *regexp.Regexp, text string) int {
 	return n
 }
 
-// do makes a call, enters it into the history, and returns its answer.
-func (h *history) do(client int, in input, call func(request) answer) answer {
-	r := request{method: map[string]string{"read": "GET", "write": "PATCH", "delete": "DELETE", "create": "POST", "total": "GET"}[in.kind]}
+// run sends a request, adds it to the history, and returns its response.
+func (h *history) run(client int, in input, send func(request) response) response {
+	r := request{
+		method: map[string]string{"read": "GET", "write": "PATCH", "delete": "DELETE", "create": "POST", "total": "GET"}[in.kind],
+		header: map[string]string{},
+	}
 	if in.name != "" {
 		r.path = "/" + in.name
 	}
 	if in.kind == "write" {
 		r.body = `{"city":"` + in.value + `"}`
 	}
-	r.header = map[string]string{}
-	if in.match != 0 {
-		r.header["If-Match"] = fmt.Sprintf(`"%d"`, in.match)
+	if in.version != 0 {
+		r.header["If-Match"] = fmt.Sprintf(`"%d"`, in.version)
 	}
 	if in.kind == "create" {
 		r.header["Idempotency-Key"] = in.value
 	}
-	began := h.clock.Add(1)
-	a := call(r)
-	ended := h.clock.Add(1)
+	start := h.clock.Add(1)
+	got := send(r)
+	end := h.clock.Add(1)
 
-	out := output{status: a.status}
+	out := output{status: got.status}
 	switch {
-	case unknown(a):
-		out.status, ended = 0, endless
-	case a.replay != "":
-		out.status = 208 // it was made before
+	case isUnknown(got):
+		out.status, end = 0, never
+	case got.replayed != "":
+		out.status = 208 // created by an earlier request
 	case in.kind == "total":
-		out.version = number(totalPattern, a.body)
+		out.version = findNumber(totalPattern, got.body)
 	case in.kind == "read" || in.kind == "write":
-		out.version = max(number(etagPattern, a.etag), 0)
-		if found := cityPattern.FindStringSubmatch(a.body); found != nil {
-			out.value = found[1]
-		}
+		out.version = max(findNumber(etagPattern, got.etag), 0)
+		out.value = findCity(got)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	entry := porcupine.Operation{ClientId: client, Input: in, Call: began, Output: out, Return: ended}
-	if in.name != "" {
-		h.leads[in.name] = append(h.leads[in.name], entry)
-		if in.kind == "write" && (out.status == 200 || out.status == 404) {
-			// What it was told of the lead, it was told as a reader: where its
-			// answer was lost, others may have written since.
-			entry.Input, entry.ClientId = input{kind: "read", name: in.name}, client+1000
-			h.leads[in.name] = append(h.leads[in.name], entry)
-		}
-	}
+	op := porcupine.Operation{ClientId: client, Input: in, Call: start, Output: out, Return: end}
 	if in.name == "" || in.kind == "delete" {
-		h.total = append(h.total, porcupine.Operation{ClientId: client, Input: in, Call: began, Output: out, Return: ended})
+		h.total = append(h.total, op)
 	}
-	return a
-}
-
-// unknown reports whether an answer leaves open what was done.
-func unknown(a answer) bool { return busy(a) || a.status == gaveUp }
-
-// judge reports whether the history can have happened one call at a time.
-func (h *history) judge(first register, total int) (ok bool, why string) {
-	const patience = time.Minute
-	for name, entries := range h.leads {
-		if r, _ := porcupine.CheckOperationsVerbose(leadModel(first), entries, patience); r != porcupine.Ok {
-			return false, fmt.Sprintf("%s: %s\n%s", name, r, describe(entries))
+	if in.name != "" {
+		h.leads[in.name] = append(h.leads[in.name], op)
+		if in.kind == "write" && (out.status == 200 || out.status == 404) {
+			// The lead in the response is that of a read: where the first response
+			// was lost, others may have written since.
+			op.Input, op.ClientId = input{kind: "read", name: in.name}, client+1000
+			h.leads[in.name] = append(h.leads[in.name], op)
 		}
 	}
-	if r, _ := porcupine.CheckOperationsVerbose(totalModel(total), h.total, patience); r != porcupine.Ok {
-		return false, fmt.Sprintf("total: %s\n%s", r, describe(h.total))
-	}
-	return true, ""
+	return got
 }
 
-func describe(entries []porcupine.Operation) (text string) {
-	for _, e := range entries {
-		text += fmt.Sprintf("%4d…%-4d client %d: %v -> %v\n", e.Call, min(e.Return, 9999), e.ClientId, e.Input, e.Output)
+// isUnknown reports whether a response leaves open if the request took effect.
+func isUnknown(r response) bool { return isRetryLater(r) || r.status == gaveUp }
+
+// check returns "" where the history is linearizable from the first state of
+// each lead and the first total, and else the part that is not.
+func (h *history) check(first register, total int) (violation string) {
+	const timeLimit = time.Minute
+	for name, operations := range h.leads {
+		if r, _ := porcupine.CheckOperationsVerbose(leadModel(first), operations, timeLimit); r != porcupine.Ok {
+			return fmt.Sprintf("%s: %s\n%s", name, r, describe(operations))
+		}
+	}
+	if r, _ := porcupine.CheckOperationsVerbose(totalModel(total), h.total, timeLimit); r != porcupine.Ok {
+		return fmt.Sprintf("total: %s\n%s", r, describe(h.total))
+	}
+	return ""
+}
+
+// describe prints operations with the numbers of their starts and ends.
+func describe(operations []porcupine.Operation) (text string) {
+	for _, o := range operations {
+		text += fmt.Sprintf("%4d…%-4d client %d: %v -> %v\n", o.Call, min(o.Return, 9999), o.ClientId, o.Input, o.Output)
 	}
 	return text
 }

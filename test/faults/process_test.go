@@ -2,10 +2,10 @@ package faults
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,32 +24,31 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-// leadsProgram builds the command leads, once, into a directory that TestMain
-// removes.
-var leadsProgram = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(workplace, "leads")
+// buildLeads builds the command leads once for all tests.
+var buildLeads = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(buildDir, "leads")
 	if output, err := exec.Command("go", "build", "-o", program, "../../cmd/leads").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, output)
 	}
 	return program, nil
 })
 
-// process is a running leads serve.
+// process is a running "leads serve".
 type process struct {
-	cmd   *exec.Cmd
-	url   string
-	log   *safeLog
-	ended func() error
+	cmd  *exec.Cmd
+	url  string
+	log  *safeBuffer
+	wait func() error
 }
 
-// serve starts leads serve over the database at this endpoint.
-func serve(t *testing.T, endpoint string) *process {
+// startServe starts "leads serve" with the database at this endpoint.
+func startServe(t *testing.T, endpoint string) *process {
 	t.Helper()
-	program, err := leadsProgram()
+	program, err := buildLeads()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(program, "serve", "-addr", "127.0.0.1:0", "-data", ":memory:"), log: &safeLog{}}
+	p := &process{cmd: exec.Command(program, "serve", "-addr", "127.0.0.1:0", "-data", ":memory:"), log: &safeBuffer{}}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "LEADS_") {
 			p.cmd.Env = append(p.cmd.Env, variable)
@@ -64,30 +63,27 @@ func serve(t *testing.T, endpoint string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.ended = sync.OnceValue(p.cmd.Wait)
+	p.wait = sync.OnceValue(p.cmd.Wait)
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
-		p.ended()
+		p.wait()
 	})
-	greeting := bufio.NewReader(stdout)
+	output := bufio.NewReader(stdout)
 	for p.url == "" {
-		line, err := greeting.ReadString('\n')
+		line, err := output.ReadString('\n')
 		if err != nil {
-			t.Fatalf("leads serve does not start: %v\n%s", err, p.log.text.String())
+			t.Fatalf("leads serve does not start: %v\n%s", err, p.log)
 		}
-		if found := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(line); found != "" {
-			p.url = found
-		}
+		p.url = regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(line)
 	}
-	go io.Copy(io.Discard, greeting)
+	go io.Copy(io.Discard, output)
 	return p
 }
 
-// gaveUp is the status of a request whose client did not wait for its answer.
+// gaveUp is the status of a request whose client did not wait for a response.
 const gaveUp = 599
 
-// handler returns the process as another world has it: a request to the handler
-// goes to the process.
+// handler returns a handler that forwards requests to the process.
 func (p *process) handler(t testing.TB, client *http.Client) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := r.Clone(r.Context())
@@ -97,22 +93,15 @@ func (p *process) handler(t testing.TB, client *http.Client) http.Handler {
 			out.Body = nil
 		}
 		resp, err := client.Do(out)
-		switch {
-		case r.Context().Err() != nil:
-			w.WriteHeader(gaveUp)
-			return
-		case err != nil:
-			t.Errorf("%s %s is not answered: %v", r.Method, r.URL.Path, err)
+		body, err := readResponse(resp, err)
+		if err != nil {
+			if r.Context().Err() != nil {
+				w.WriteHeader(gaveUp)
+				return
+			}
+			t.Errorf("%s %s has no complete response: %v", r.Method, r.URL.Path, err)
 			w.WriteHeader(http.StatusBadGateway)
 			return
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil && r.Context().Err() != nil {
-			w.WriteHeader(gaveUp)
-			return
-		} else if err != nil {
-			t.Errorf("%s %s is answered in part: %v", r.Method, r.URL.Path, err)
 		}
 		for name, values := range resp.Header {
 			w.Header()[name] = values
@@ -122,16 +111,34 @@ func (p *process) handler(t testing.TB, client *http.Client) http.Handler {
 	})
 }
 
-// leftovers ends the process and returns the stacks of the goroutines that it
-// had, beside those of connections on which nothing happens: of these, two for
-// each that leads to the database.
-func (p *process) leftovers(t *testing.T) (stacks []string, connections int) {
+// checkResources ends the process. It fails the test where the process has
+// leaked goroutines or connections, or used too much memory.
+func (p *process) checkResources(t *testing.T) {
+	t.Helper()
+	memory := p.memory(t)
+	stacks, connections := p.stacks(t)
+	t.Logf("at the end %d goroutines and %d connections to the database, at most %d MB", len(stacks), connections, memory>>20)
+	if len(stacks) > 20 {
+		t.Errorf("%d goroutines are left:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
+	}
+	if connections > 256 { // the product's limit of idle connections
+		t.Errorf("%d connections to the database are left", connections)
+	}
+	if memory > 256<<20 {
+		t.Errorf("it used %d MB", memory>>20)
+	}
+}
+
+// stacks ends the process. It returns the stacks of its goroutines, without
+// those of idle connections, and the number of connections to the database, each
+// of which has two goroutines.
+func (p *process) stacks(t *testing.T) (stacks []string, connections int) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
-	p.ended()
-	for stack := range strings.SplitSeq(p.log.text.String(), "\n\n") {
+	p.wait()
+	for stack := range strings.SplitSeq(p.log.String(), "\n\n") {
 		switch {
 		case !strings.HasPrefix(stack, "goroutine "):
 		case strings.Contains(stack, "net/http.(*persistConn)"):
@@ -142,26 +149,26 @@ func (p *process) leftovers(t *testing.T) (stacks []string, connections int) {
 		}
 	}
 	if len(stacks) == 0 {
-		t.Fatalf("the process does not tell its goroutines: %s", p.log.text.String())
+		t.Fatalf("the process did not print its goroutines: %s", p.log)
 	}
 	return stacks, connections / 2
 }
 
-// memory returns how much memory the process has had at most, in bytes or, where
-// the system does not tell that, how much it has now.
+// memory returns the bytes of memory that the process has used at most or, where
+// the system does not tell that, uses now.
 func (p *process) memory(t *testing.T) (bytes int64) {
 	t.Helper()
 	pid := fmt.Sprint(p.cmd.Process.Pid)
-	said, err := os.ReadFile("/proc/" + pid + "/status")
+	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
-		if said, err = exec.Command("ps", "-o", "rss=", "-p", pid).Output(); err != nil {
+		if status, err = exec.Command("ps", "-o", "rss=", "-p", pid).Output(); err != nil {
 			t.Fatal(err)
 		}
-		said = append([]byte("VmHWM:"), said...)
+		status = append([]byte("VmHWM:"), status...)
 	}
-	found := regexp.MustCompile(`VmHWM:\s*(\d+)`).FindSubmatch(said)
+	found := regexp.MustCompile(`VmHWM:\s*(\d+)`).FindSubmatch(status)
 	if found == nil {
-		t.Fatalf("the memory of the process is not in %s", said)
+		t.Fatalf("no memory in %s", status)
 	}
 	kilobytes, err := strconv.ParseInt(string(found[1]), 10, 64)
 	if err != nil {
@@ -170,118 +177,119 @@ func (p *process) memory(t *testing.T) (bytes int64) {
 	return kilobytes << 10
 }
 
-// TestTornSockets has clients work on a few leads over two real processes,
-// between which and a real engine sockets tear, and judges what they were told
-// as TestHistoriesAreLinearizable does. It goes on for a while, so that what
-// leaks shows at the end.
-func TestTornSockets(t *testing.T) {
+// safeBuffer is a buffer for concurrent writers.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// newFixtures returns the fixtures of a round behind a proxy.
+func newFixtures(t *testing.T, client *dynamodb.Client) (fixtures [4]*fixture) {
+	for i := range fixtures {
+		fixtures[i] = newFixture(t, client, 2, time.Second)
+	}
+	return fixtures
+}
+
+// runBehindProxy runs clients in all fixtures at once while the proxy is faulty,
+// and returns their histories.
+func runBehindProxy(ctx context.Context, p *proxy, fixtures [4]*fixture, round int, processOf func(f *fixture, client int) http.Handler) (histories [4]*history) {
+	var wg sync.WaitGroup
+	p.setFaulty(true)
+	for i, f := range fixtures {
+		wg.Go(func() {
+			s := *seed + uint64(round*len(fixtures)+i)
+			histories[i] = f.runClients(ctx, s, false, func(client int) http.Handler { return processOf(f, client) })
+		})
+	}
+	wg.Wait()
+	p.setFaulty(false)
+	for i, f := range fixtures {
+		f.readFinalState(ctx, histories[i])
+	}
+	return histories
+}
+
+// TestProcessesBehindFaultyProxyAreLinearizable runs clients of two processes
+// behind a faulty proxy. Each history must be linearizable, an audit of the
+// counts must find no difference, and no process may leak anything.
+func TestProcessesBehindFaultyProxyAreLinearizable(t *testing.T) {
 	t.Parallel()
-	client := startPatient(t)
+	client := startDatabase(t, longTimeout)
 	proxy := startProxy(t, *client.Options().BaseEndpoint, *seed)
-	processes := []*process{serve(t, proxy.endpoint()), serve(t, proxy.endpoint())}
+	processes := []*process{startServe(t, proxy.server.URL), startServe(t, proxy.server.URL)}
 	caller := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	handlers := []http.Handler{processes[0].handler(t, caller), processes[1].handler(t, caller)}
-	const together = 4
-	for round := range uint64(*effort) {
-		var wg sync.WaitGroup
-		var worlds [together]*world
-		var histories [together]*history
-		for i := range worlds {
-			w, err := newWorld(t.Context(), client, 2, time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.api, worlds[i] = handlers[i%2], w
+	for round := range *effort {
+		fixtures := newFixtures(t, client)
+		for i, f := range fixtures {
+			f.api = handlers[i%2]
 		}
-		proxy.calm.Store(false)
-		for i, w := range worlds {
-			wg.Go(func() {
-				histories[i] = w.live(t.Context(), *seed+round*together+uint64(i),
-					func(client int) http.Handler { return handlers[client%2] },
-					func(*rand.Rand) wire { return (*exchange).send })
-			})
-		}
-		wg.Wait()
-		proxy.rest()
-		for i, w := range worlds {
-			w.end(t.Context(), histories[i])
-			v := right
-			if ok, why := histories[i].judge(register{1, "here"}, 2); !ok {
-				v = wrong
-				t.Errorf("seed %d: %s", *seed+round*together+uint64(i), why)
+		histories := runBehindProxy(t.Context(), proxy, fixtures, round, func(_ *fixture, client int) http.Handler { return handlers[client%2] })
+		for i, f := range fixtures {
+			v := correct
+			for _, problem := range []string{histories[i].check(register{1, "here"}, 2), f.audit(t.Context())} {
+				if problem != "" {
+					v = wrong
+					t.Errorf("%v: seed %d, round %d, fixture %d: %s", v, *seed, round, i, problem)
+				}
 			}
-			if why := w.audit(t.Context()); why != "" {
-				v = wrong
-				t.Errorf("seed %d: %s", *seed+round*together+uint64(i), why)
-			}
-			proven.add("histories of these", "real processes", v)
+			record("proxy: histories of these", "processes", v)
 		}
 	}
-	for _, f := range socketFaults[1:] {
-		for range proxy.met[f.name] {
-			proven.add("socket: "+f.name, "real processes", right)
+	for _, f := range proxyFaults[1:] {
+		for range proxy.counts[f.name] {
+			record("proxy: "+f.name, "processes", correct)
 		}
 	}
 	caller.CloseIdleConnections()
 	for i, p := range processes {
-		p.mustBeClean(t)
-		if log := p.log.text.String(); strings.Contains(log, `"status":500`) {
-			t.Errorf("process %d answered 500: %.500s", i+1, log[max(0, strings.Index(log, `"status":500`)-200):])
+		p.checkResources(t)
+		if log := p.log.String(); strings.Contains(log, `"status":500`) {
+			t.Errorf("process %d responded 500: %.500s", i+1, log[max(0, strings.Index(log, `"status":500`)-200):])
 		}
 	}
 }
 
-// TestTornSocketsShowMistakes breaks the product and expects that torn sockets
-// show it.
-func TestTornSocketsShowMistakes(t *testing.T) {
+// TestFaultyProxyDetectsMutant expects a history behind the proxy that is not
+// linearizable.
+func TestFaultyProxyDetectsMutant(t *testing.T) {
 	t.Parallel()
-	client := startPatient(t)
+	client := startDatabase(t, longTimeout)
 	proxy := startProxy(t, *client.Options().BaseEndpoint, *seed)
-	options, endpoint := client.Options(), proxy.endpoint()
-	options.BaseEndpoint = &endpoint
+	options := client.Options()
+	options.BaseEndpoint = &proxy.server.URL
 	client = dynamodb.New(options)
-	ctx := context.WithValue(t.Context(), buildKey{}, build(noNonce))
-	for i := range uint64(30) {
-		w, err := newWorld(ctx, client, 2, time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		proxy.calm.Store(false)
-		h := w.live(ctx, *seed+i, func(int) http.Handler { return w.process() }, func(*rand.Rand) wire { return (*exchange).send })
-		proxy.rest()
-		w.end(ctx, h)
-		if ok, _ := h.judge(register{1, "here"}, 2); !ok {
-			t.Logf("found with seed %d", *seed+i)
-			return
+	m := findMutant(withoutNonce)
+	ctx := conditions{mutant: m}.in(t.Context())
+	for round := range 8 {
+		for _, h := range runBehindProxy(ctx, proxy, newFixtures(t, client), round, func(f *fixture, _ int) http.Handler { return f.newAPI() }) {
+			if h.check(register{1, "here"}, 2) != "" {
+				return
+			}
 		}
 	}
-	t.Error("30 histories look as if nothing were wrong")
+	t.Errorf("%s: 32 histories from seed %d", m.whyUndetected(), *seed)
 }
 
-// mustBeClean ends the process and fails where it has kept goroutines or
-// connections, or had too much memory.
-func (p *process) mustBeClean(t *testing.T) {
-	t.Helper()
-	memory := p.memory(t)
-	stacks, connections := p.leftovers(t)
-	t.Logf("in the end %d goroutines and %d connections to the database, at most %d MB", len(stacks), connections, memory>>20)
-	if len(stacks) > 20 {
-		t.Errorf("%d goroutines are left:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
-	}
-	if connections > 256 { // as many as it keeps for the next crowd
-		t.Errorf("%d connections to the database are left", connections)
-	}
-	if memory > 256<<20 {
-		t.Errorf("it had %d MB", memory>>20)
-	}
-}
-
-// audit recounts the leads and says what differs.
-func (w *world) audit(ctx context.Context) (difference string) {
-	table := w.table()
+// audit counts the leads anew and returns how the counters differ.
+func (f *fixture) audit(ctx context.Context) (difference string) {
+	table := f.newTable()
 	table.Now = time.Now
 	_, err := table.Audit(ctx, dynamo.Audit{
-		Tenant: w.tenant,
+		Tenant: f.tenant,
 		Found: func(d dynamo.Difference) {
 			difference += fmt.Sprintf("%s: %d, should be %d. ", d.Of, d.Says, d.ShouldBe)
 		},

@@ -1,185 +1,140 @@
 package faults
 
 import (
-	"bufio"
-	"bytes"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// proxy stands between a real process and the engine and does to their sockets
-// what a network does on a bad day.
+// proxy is an HTTP proxy between a process and its database. It injects faults
+// as an injector does, and turns errors into those of a TCP connection.
 type proxy struct {
-	listener net.Listener
-	engine   string       // its HOST:PORT
-	calm     atomic.Bool  // nothing is done to new requests
-	open     atomic.Int64 // connections to the process
-	under    sync.WaitGroup
+	server   *httptest.Server
+	database string // its host and port
+	next     *http.Transport
+	active   sync.WaitGroup
 
 	mu     sync.Mutex
-	chance *rand.Rand
-	met    map[string]int // how many requests met each fault
+	faulty bool
+	random *rand.Rand
+	counts map[string]int // injected faults
 }
 
-// startProxy starts one that is calm.
+// startProxy starts a proxy without faults in front of the database at this
+// endpoint.
 func startProxy(t *testing.T, endpoint string, seed uint64) *proxy {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	p := &proxy{
+		database: strings.TrimPrefix(endpoint, "http://"),
+		next:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		random:   rand.New(rand.NewPCG(seed, 7)),
+		counts:   map[string]int{},
 	}
-	p := &proxy{listener: listener, engine: strings.TrimPrefix(endpoint, "http://"), chance: rand.New(rand.NewPCG(seed, 7)), met: map[string]int{}}
-	p.calm.Store(true)
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return // the listener is closed
-			}
-			go p.carry(conn.(*net.TCPConn))
-		}
-	}()
+	p.server = httptest.NewServer(p)
+	t.Cleanup(p.next.CloseIdleConnections)
+	t.Cleanup(p.server.Close)
 	return p
 }
 
-func (p *proxy) endpoint() string { return "http://" + p.listener.Addr().String() }
-
-// socketFaults are what can happen to a request, each with its weight.
-var socketFaults = []struct {
+// proxyFaults are the faults of the proxy. part is a random number below 1.
+var proxyFaults = []struct {
 	name   string
 	weight int
+	inject func(part float64) injector
 }{
-	{"", 150}, // nothing
-	{"reset before the request", 4},
-	{"reset within the request", 4},
-	{"reset, done", 6},
-	{"closed, done", 4},
-	{"answer torn by a reset", 4},
-	{"answer torn by an end", 4},
-	{"answer slow", 6},
-	{"stalled, not done", 1},
-	{"stalled, done", 1},
-	{"done long after it was given up", 2},
+	{"", 150, func(float64) injector { return (*call).send }},
+	{"reset before the request", 4, func(float64) injector { return failWith(syscall.ECONNRESET) }},
+	{"reset within the request", 4, cutRequest},
+	{"reset, executed", 6, func(float64) injector { return executeThen(failWith(syscall.ECONNRESET)) }},
+	{"closed, executed", 4, func(float64) injector { return executeThen(failWith(io.EOF)) }},
+	{"reset within the response", 4, func(part float64) injector { return truncate(part, syscall.ECONNRESET) }},
+	{"closed within the response", 4, func(part float64) injector { return truncate(part, io.ErrUnexpectedEOF) }},
+	{"slow response", 6, func(part float64) injector { return delayResponse(time.Duration(part * float64(200*time.Millisecond))) }},
+	{"stalled, not executed", 1, func(float64) injector { return hang }},
+	{"stalled, executed", 1, func(float64) injector { return executeThen(hang) }},
+	{"executed after the client gave up", 2, func(part float64) injector { return executeLate(time.Duration(part * float64(2*time.Second))) }},
 }
 
-// draw draws what happens to the next request, and a part of one.
-func (p *proxy) draw() (fault string, part float64) {
+// draw returns the injector of the next call.
+func (p *proxy) draw() injector {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.calm.Load() {
-		return "", 0
+	if !p.faulty {
+		return (*call).send
 	}
 	sum := 0
-	for _, f := range socketFaults {
+	for _, f := range proxyFaults {
 		sum += f.weight
 	}
-	n := p.chance.IntN(sum)
-	for _, f := range socketFaults {
-		if n -= f.weight; n < 0 {
-			fault = f.name
-			break
-		}
+	n, i := p.random.IntN(sum), 0
+	for n >= proxyFaults[i].weight {
+		n -= proxyFaults[i].weight
+		i++
 	}
-	p.met[fault]++
-	return fault, p.chance.Float64()
+	p.counts[proxyFaults[i].name]++
+	return proxyFaults[i].inject(p.random.Float64())
 }
 
-// carry serves a connection of the process.
-func (p *proxy) carry(conn *net.TCPConn) {
-	p.open.Add(1)
-	defer p.open.Add(-1)
-	defer conn.Close()
-	up, err := net.Dial("tcp", p.engine)
+// RoundTrip implements [http.RoundTripper]: the database executes a call also
+// when the client has given up.
+func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.next.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+}
+
+// ServeHTTP implements [http.Handler]. It forwards a request, and closes or
+// resets the client's connection where that fails.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.active.Add(1)
+	defer p.active.Done()
+	failure := p.forward(w, r)
+	if failure == nil {
+		return
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return // the engine has ended
+		panic(http.ErrAbortHandler)
 	}
-	defer up.Close()
-	var sent, said bytes.Buffer
-	asks, answers := bufio.NewReader(io.TeeReader(conn, &sent)), bufio.NewReader(io.TeeReader(up, &said))
-	for {
-		r, err := http.ReadRequest(asks)
-		if err != nil {
-			return // the process has closed its side
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return
-		}
-		ask := bytes.Clone(sent.Bytes())
-		sent.Reset()
-		execute := func() []byte {
-			said.Reset()
-			if _, err := up.Write(ask); err != nil {
-				return nil
-			}
-			resp, err := http.ReadResponse(answers, r)
-			if err != nil {
-				return nil
-			}
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-				return nil
-			}
-			return said.Bytes()
-		}
-		if !p.suffer(conn, up, ask, execute) {
-			return
-		}
+	if errors.Is(failure, syscall.ECONNRESET) {
+		conn.(*net.TCPConn).SetLinger(0) // Close sends a reset
 	}
+	conn.Close()
 }
 
-// suffer carries one exchange, with what happens to it. It reports whether the
-// connection can go on.
-func (p *proxy) suffer(conn *net.TCPConn, up net.Conn, ask []byte, execute func() []byte) bool {
-	p.under.Add(1)
-	defer p.under.Done()
-	fault, part := p.draw()
-	reset := func() { conn.SetLinger(0) } // at its Close
-	givenUp := func() { conn.Read(make([]byte, 1)) }
-	switch fault {
-	case "reset before the request":
-		reset()
-	case "reset within the request":
-		up.Write(ask[:int(part*float64(len(ask)))])
-		reset()
-	case "reset, done":
-		execute()
-		reset()
-	case "closed, done":
-		execute()
-	case "answer torn by a reset", "answer torn by an end":
-		answer := execute()
-		conn.Write(answer[:int(part*float64(len(answer)))])
-		if fault == "answer torn by a reset" {
-			reset()
-		}
-	case "stalled, not done":
-		givenUp()
-	case "stalled, done":
-		execute()
-		givenUp()
-	case "done long after it was given up":
-		givenUp()
-		time.Sleep(time.Duration(part * float64(2*time.Second)))
-		execute()
-	default:
-		answer := execute()
-		if fault == "answer slow" {
-			time.Sleep(time.Duration(part * float64(200*time.Millisecond)))
-		}
-		_, err := conn.Write(answer)
-		return err == nil && answer != nil
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
 	}
-	return false
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	out := r.Clone(r.Context())
+	out.RequestURI, out.URL.Scheme, out.URL.Host = "", "http", p.database
+	resp, err := p.draw()(&call{operation, body, out, p})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, err = io.Copy(w, resp.Body)
+	return errors.Join(err, http.NewResponseController(w).Flush())
 }
 
-// rest lets what is under way come to its end, and nothing more happen.
-func (p *proxy) rest() {
-	p.calm.Store(true)
-	p.under.Wait()
+// setFaulty switches the faults on or off. Off, it waits for calls in flight.
+func (p *proxy) setFaulty(faulty bool) {
+	p.mu.Lock()
+	p.faulty = faulty
+	p.mu.Unlock()
+	if !faulty {
+		p.active.Wait()
+	}
 }
