@@ -58,6 +58,10 @@ type fixture struct {
 	key    string // the API key of the client
 	log    io.Writer
 
+	// listTimeout bounds a list. Where a mutant has made counters and leads differ,
+	// the product retries a list until its deadline.
+	listTimeout time.Duration
+
 	mu    sync.Mutex
 	now   time.Time
 	names map[string]string // lead_1 for the first id seen, and so on
@@ -85,11 +89,12 @@ func newFixture(t testing.TB, client *dynamodb.Client, leads int, interval time.
 // by interval after each of them.
 func makeFixture(ctx context.Context, client *dynamodb.Client, leads int, interval time.Duration) (*fixture, error) {
 	f := &fixture{
-		client: client,
-		tenant: lead.Tenant{Account: fmt.Sprintf("f%d", accounts.Add(1)), Mode: lead.Test},
-		log:    io.Discard,
-		now:    time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		names:  map[string]string{},
+		client:      client,
+		tenant:      lead.Tenant{Account: fmt.Sprintf("f%d", accounts.Add(1)), Mode: lead.Test},
+		log:         io.Discard,
+		listTimeout: time.Minute,
+		now:         time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		names:       map[string]string{},
 	}
 	f.newServices(shortTimeout)
 	text, key := apikey.NewKey(f.tenant, apikey.Read|apikey.Write, f.now, time.Time{})
@@ -226,10 +231,9 @@ func (f *fixture) namesToIDs(text string) string {
 	})
 }
 
-// list returns all leads. Where counts and index differ, the product retries
-// until the deadline, which is short here.
+// list returns all leads.
 func (f *fixture) list(ctx context.Context) response {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, f.listTimeout)
 	defer cancel()
 	return f.send(ctx, request{method: "GET", path: "?limit=100"})
 }

@@ -139,8 +139,8 @@ func faultsOf(c *call) (applicable []fault) {
 		{"conflict with a transaction", databaseError(400, "TransactionConflictException"), isOperation("UpdateItem", "PutItem", "DeleteItem"), false},
 		{"all keys unprocessed", unprocessed(true), isOperation("BatchGetItem"), false},
 		{"one key unprocessed", unprocessed(false), isOperation("BatchGetItem"), false},
-		{"last message refused", refuseLast(databaseError(400, "Throttled")), isOperation("SendMessageBatch"), false},
-		{"last event refused", refuseLastEvent, isOperation("PutEvents"), false},
+		{"last message refused", refuseLast(throttledMessage), isOperation("SendMessageBatch"), false},
+		{"last event refused", refuseLast(lastEventRefused), isOperation("PutEvents"), false},
 	}
 	for i := range c.writes() {
 		for _, code := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
@@ -328,27 +328,25 @@ func unprocessed(all bool) injector {
 	}
 }
 
-// refuseLast has all members of the sent list accepted but the last, and then
-// responds with another injector.
-func refuseLast(then injector) injector {
+// refuseLast has all items of the sent list accepted but the last. response
+// returns the response for a list of this length.
+func refuseLast(response func(items int) injector) injector {
 	return func(c *call) (*http.Response, error) {
-		var list []json.RawMessage
-		if err := json.Unmarshal(c.body, &list); err != nil {
+		var items []json.RawMessage
+		if err := json.Unmarshal(c.body, &items); err != nil {
 			return nil, err
 		}
-		c.body = toJSON(list[:len(list)-1])
-		return executeThen(then)(c)
+		c.body = toJSON(items[:len(items)-1])
+		return executeThen(response(len(items)))(c)
 	}
 }
 
-func refuseLastEvent(c *call) (*http.Response, error) {
-	var list []json.RawMessage
-	if err := json.Unmarshal(c.body, &list); err != nil {
-		return nil, err
-	}
-	refused := make([]bool, len(list))
-	refused[len(list)-1] = true
-	return refuseLast(respond(200, serviceResponse{refused}))(c)
+func throttledMessage(int) injector { return databaseError(400, "Throttled") }
+
+func lastEventRefused(items int) injector {
+	refused := make([]bool, items)
+	refused[items-1] = true
+	return respond(200, serviceResponse{refused})
 }
 
 // numbered calls inject with the number of each call, from 0.

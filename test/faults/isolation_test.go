@@ -68,13 +68,13 @@ func TestWarmFunctionKeepsNothingOfEarlierRequests(t *testing.T) {
 				const path = "/api/crm/lead"
 				check := func(ctx context.Context, what string, event []byte, isExpected func(status int, body string) bool) {
 					t.Helper()
-					ctx, cancel := context.WithTimeout(ctx, apiMargin+150*time.Millisecond)
-					defer cancel()
 					if got := one.invokeHTTP(t, ctx, function, event); !isExpected(got.status, got.body) {
 						t.Errorf("%s: %v", what, got)
 					}
 				}
-				check(withInjector(t.Context(), startingAt(at, inject)), "the request that fails", httpEvent("POST", path, one.key, `{"lead_name":"of one"}`),
+				failing, cancel := context.WithTimeout(withInjector(t.Context(), startingAt(at, inject)), apiMargin+150*time.Millisecond)
+				defer cancel()
+				check(failing, "the request that fails", httpEvent("POST", path, one.key, `{"lead_name":"of one"}`),
 					func(status int, _ string) bool { return status >= 500 })
 				check(t.Context(), "the next request", httpEvent("POST", path, two.key, `{"lead_name":"of two"}`),
 					func(status int, body string) bool { return status == 201 && !strings.Contains(body, "of one") })

@@ -115,6 +115,7 @@ func (o *operation) runTwice(ctx context.Context, client *dynamodb.Client, limit
 	}
 	mutated := conditions{mutant: m}.in(ctx)
 	if m != nil { // its retries may not end
+		f.listTimeout = 2 * time.Second
 		var cancel context.CancelFunc
 		mutated, cancel = context.WithTimeout(mutated, 5*time.Second)
 		defer cancel()
