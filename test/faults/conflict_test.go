@@ -103,7 +103,7 @@ func (d *conflictDetector) write(c *call) (*http.Response, error) {
 // of one account.
 func TestConcurrentCreatesWithTransactionConflicts(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, startDatabase(t, longTimeout), 0, 0)
+	f := newFixture(t, startDatabase(t), 0, 0)
 	ctx, conflicts := withConflicts(t.Context(), 3*time.Millisecond)
 	const processes, creates = 24, 10
 	var wg sync.WaitGroup
@@ -134,7 +134,7 @@ func TestConcurrentCreatesWithTransactionConflicts(t *testing.T) {
 
 func TestConcurrentCreatesWithOneKeyAndTransactionConflicts(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, startDatabase(t, longTimeout), 0, 0)
+	f := newFixture(t, startDatabase(t), 0, 0)
 	ctx, _ := withConflicts(t.Context(), 2*time.Millisecond)
 	createWithOneKey(t, ctx, f, 100, 1)
 }

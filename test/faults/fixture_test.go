@@ -25,29 +25,16 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-const (
-	// shortTimeout bounds an attempt of a database call in tests that let
-	// calls hang.
-	shortTimeout = 100 * time.Millisecond
+// attemptTimeout bounds an attempt of a call under faults that may let it hang.
+// Other calls have the product's own time limit.
+const attemptTimeout = 100 * time.Millisecond
 
-	// longTimeout is for tests in which nothing hangs, but the load is high.
-	longTimeout = time.Minute
-)
-
-// startDatabase starts an empty database and returns a client of it. Each call
-// is subject to the conditions of its context, and each attempt to the timeout.
-func startDatabase(t testing.TB, timeout time.Duration) *dynamodb.Client {
+// startDatabase starts an empty database and returns a client of it. Each call is
+// subject to the conditions of its context.
+func startDatabase(t testing.TB) *dynamodb.Client {
 	client, meter := dynamotest.Start(t)
-	meter.Fault = interceptWithin(timeout)
+	meter.Fault = intercept
 	return client
-}
-
-func interceptWithin(timeout time.Duration) func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
-	return func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
-		defer cancel()
-		return intercept(operation, r.WithContext(ctx), next)
-	}
 }
 
 // fixture is an account of its own, with the API and the event functions that
@@ -96,7 +83,7 @@ func makeFixture(ctx context.Context, client *dynamodb.Client, leads int, interv
 		now:         time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		names:       map[string]string{},
 	}
-	f.newServices(shortTimeout)
+	f.newServices(attemptTimeout)
 	text, key := apikey.NewKey(f.tenant, apikey.Read|apikey.Write, f.now, time.Time{})
 	f.key = text
 	if err := f.newTable().CreateKey(ctx, key); err != nil {

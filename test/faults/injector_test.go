@@ -55,6 +55,7 @@ type injector func(*call) (*http.Response, error)
 
 // conditions are what a context says about the database calls under it.
 type conditions struct {
+	timeout   time.Duration // of an attempt, if not 0
 	inject    injector
 	mutant    *mutant
 	conflicts *conflictDetector
@@ -71,9 +72,17 @@ func (c conditions) in(ctx context.Context) context.Context {
 	return context.WithValue(ctx, conditionsKey{}, c)
 }
 
+// withInjector is for injectors that let each call pass or fail at once.
 func withInjector(ctx context.Context, i injector) context.Context {
 	c := conditionsOf(ctx)
 	c.inject = i
+	return c.in(ctx)
+}
+
+// withFaults is for injectors that may let calls hang.
+func withFaults(ctx context.Context, i injector) context.Context {
+	c := conditionsOf(ctx)
+	c.inject, c.timeout = i, attemptTimeout
 	return c.in(ctx)
 }
 
@@ -85,6 +94,11 @@ func intercept(operation string, r *http.Request, next http.RoundTripper) (*http
 		return nil, err
 	}
 	conditions := conditionsOf(r.Context())
+	if conditions.timeout > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), conditions.timeout)
+		defer cancel() // the response's body has been read
+		r = r.WithContext(ctx)
+	}
 	send := func(operation string, body []byte) (*http.Response, error) {
 		c := &call{operation, body, r, next}
 		if conditions.inject != nil {

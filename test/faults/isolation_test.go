@@ -49,7 +49,7 @@ func (f *fixture) invokeHTTP(t *testing.T, ctx context.Context, function lambda.
 // one account, and then serve another account.
 func TestWarmFunctionKeepsNothingOfEarlierRequests(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t, shortTimeout)
+	client := startDatabase(t)
 	panicking := func(*call) (*http.Response, error) { panic("kaboom") }
 	for name, inject := range map[string]injector{
 		"panic":                 panicking,
@@ -72,7 +72,7 @@ func TestWarmFunctionKeepsNothingOfEarlierRequests(t *testing.T) {
 						t.Errorf("%s: %v", what, got)
 					}
 				}
-				failing, cancel := context.WithTimeout(withInjector(t.Context(), startingAt(at, inject)), apiMargin+150*time.Millisecond)
+				failing, cancel := context.WithTimeout(withFaults(t.Context(), startingAt(at, inject)), apiMargin+150*time.Millisecond)
 				defer cancel()
 				check(failing, "the request that fails", httpEvent("POST", path, one.key, `{"lead_name":"of one"}`),
 					func(status int, _ string) bool { return status >= 500 })
@@ -92,7 +92,7 @@ func TestWarmFunctionKeepsNothingOfEarlierRequests(t *testing.T) {
 
 func TestRevokedKeyIsRefusedAfter30Seconds(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, startDatabase(t, longTimeout), 1, 0)
+	f := newFixture(t, startDatabase(t), 1, 0)
 	get := request{method: "GET", path: "/lead_1"}
 	id, _, _ := apikey.Parse(f.key)
 	processes := []http.Handler{f.newAPI(), f.newAPI(), f.newAPI()}
@@ -117,7 +117,7 @@ func TestRevokedKeyIsRefusedAfter30Seconds(t *testing.T) {
 // an unknown key, a wrong secret, and a revoked key.
 func TestInvalidKeysAreIndistinguishable(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, startDatabase(t, longTimeout), 1, 0)
+	f := newFixture(t, startDatabase(t), 1, 0)
 	newKey := func() (string, apikey.Key) {
 		return apikey.NewKey(f.tenant, apikey.Read, f.clock(), time.Time{})
 	}
@@ -160,7 +160,7 @@ var internal = regexp.MustCompile(`(?i)dynamodb|amazonaws|smithy|aws-sdk|\*[a-z]
 // fields, and internal names.
 func TestLogsAndErrorsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, startDatabase(t, shortTimeout), 2, time.Second)
+	f := newFixture(t, startDatabase(t), 2, time.Second)
 	log := &safeBuffer{}
 	f.log = log
 	f.restart()
@@ -215,7 +215,7 @@ func TestLogsAndErrorsHoldNoSecrets(t *testing.T) {
 		} else if random.IntN(6) == 0 {
 			inject = startingAt(random.IntN(3), databaseError(400, "ResourceNotFoundException"))
 		}
-		ctx, cancel := context.WithTimeout(withInjector(t.Context(), inject), apiMargin+40*time.Millisecond)
+		ctx, cancel := context.WithTimeout(withFaults(t.Context(), inject), apiMargin+40*time.Millisecond)
 		got := f.send(ctx, r)
 		cancel()
 		if random.IntN(4) == 0 {
@@ -223,7 +223,7 @@ func TestLogsAndErrorsHoldNoSecrets(t *testing.T) {
 			if random.IntN(2) == 0 {
 				event = sqsRecord("id", bodies[random.IntN(len(bodies))], "in.fifo", nil, secret())
 			}
-			ctx, cancel := context.WithTimeout(withInjector(t.Context(), randomFaults(random, new([]string))), delivery{}.margin()+40*time.Millisecond)
+			ctx, cancel := context.WithTimeout(withFaults(t.Context(), randomFaults(random, new([]string))), delivery{}.margin()+40*time.Millisecond)
 			delivery{event: records(event)}.run(ctx, f)
 			cancel()
 		}

@@ -1,12 +1,16 @@
 package faults
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
-	"sync/atomic"
+	"sync"
 
 	"overplane.dev/leads/pkg/ingest"
 )
@@ -20,8 +24,16 @@ type mutant struct {
 	// must detect the mutant.
 	operations string
 
-	mutate  mutation
-	changed *atomic.Bool // it has made another call, or returned another response, than the product would
+	mutate mutation
+
+	*effects
+}
+
+// effects are what a mutant has done.
+type effects struct {
+	mu      sync.Mutex
+	changed bool   // it made another call, or returned another response, than the product would
+	invalid string // what the database said to a call that it does not understand
 }
 
 // A mutation makes other calls in place of one.
@@ -35,7 +47,7 @@ type sender func(operation string, body []byte) (*http.Response, error)
 func mutants() []mutant {
 	all := []mutant{
 		{name: "update without conditions", operations: "update", mutate: editCondition("UpdateItem", `^.*$`, "($0) OR attribute_exists(pk)")},
-		{name: withoutNonce, operations: "update", mutate: editCondition("UpdateItem", nonceCondition, "($0 OR attribute_exists(pk))")},
+		{name: withoutNonce, operations: "update", mutate: editCondition("UpdateItem", nonceCondition, "$0 OR attribute_exists(pk)")},
 		{name: "delete without conditions", operations: "delete", mutate: editCondition("Delete", `^.*$`, "($0) OR attribute_not_exists(pk)")},
 		{name: "delete without token", operations: "delete", mutate: removeToken},
 		{name: "delete that is not counted", operations: "delete", mutate: skipCounter},
@@ -52,7 +64,7 @@ func mutants() []mutant {
 		{name: "change dropped when publishing fails", operations: "out: changes", mutate: ignoreFailure("PutEvents")},
 	}
 	for i := range all {
-		all[i].changed = new(atomic.Bool)
+		all[i].effects = &effects{}
 	}
 	return all
 }
@@ -60,8 +72,8 @@ func mutants() []mutant {
 const withoutNonce = "update without nonce"
 
 // nonceCondition matches the condition by which an update recognises an earlier
-// attempt of itself, as written by hand or by the SDK's package expression.
-const nonceCondition = `NOT contains\(#\w+, :\w+\)|NOT \(contains \(#\w+, :\w+\)\)`
+// attempt of itself. It stands in parentheses.
+const nonceCondition = `NOT \(contains \(#\d+, :\d+\)\)`
 
 func findMutant(name string) *mutant {
 	all := mutants()
@@ -70,26 +82,45 @@ func findMutant(name string) *mutant {
 
 // call makes the calls of the mutant in place of one of the product.
 func (m *mutant) call(operation string, body []byte, send sender) (*http.Response, error) {
+	changed, invalid := false, ""
 	var last *http.Response
-	resp, err := m.mutate(operation, body, func(o string, b []byte) (r *http.Response, err error) {
-		if o != operation || !isSameJSON(b, body) {
-			m.changed.Store(true)
+	resp, err := m.mutate(operation, body, func(o string, b []byte) (*http.Response, error) {
+		changed = changed || o != operation || !isSameJSON(b, body)
+		r, err := send(o, b)
+		if err == nil && r.StatusCode == 400 {
+			var text []byte
+			if text, err = readResponse(r, nil); err == nil {
+				r.Body = io.NopCloser(bytes.NewReader(text))
+				if bytes.Contains(text, []byte("ValidationException")) {
+					invalid = string(text)
+				}
+			}
 		}
-		last, err = send(o, b)
-		return last, err
+		last = r
+		return r, err
 	})
-	if resp != last {
-		m.changed.Store(true)
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed = m.changed || changed || resp != last
+	m.invalid = cmp.Or(m.invalid, invalid)
 	return resp, err
 }
 
-// whyUndetected says why nothing detected the mutant.
-func (m *mutant) whyUndetected() string {
-	if !m.changed.Load() {
-		return "the mutant changed no call: adapt it in mutants_test.go or items_test.go to what the product sends now"
+// check returns an error where the mutant was not detected, or detected only
+// because the database does not understand its calls.
+func (m *mutant) check(detected bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	const adapt = "adapt it in mutants_test.go or items_test.go to what the product sends now"
+	switch {
+	case m.invalid != "":
+		return fmt.Errorf("mutant %q: the database does not understand its calls: %s: %s", m.name, adapt, m.invalid)
+	case !m.changed:
+		return fmt.Errorf("mutant %q: it changed no call: %s", m.name, adapt)
+	case !detected:
+		return fmt.Errorf("mutant %q: no case detected it; seed %d", m.name, *seed)
 	}
-	return "no case detected the mutant"
+	return nil
 }
 
 // editCondition replaces what matches the pattern in the condition of an

@@ -24,7 +24,7 @@ import (
 // answer. It may refuse requests, but not fail, and must recover afterwards. The
 // test is not parallel, because it measures.
 func TestServeUnderOverload(t *testing.T) {
-	client := startDatabase(t, longTimeout)
+	client := startDatabase(t)
 	f := newFixture(t, client, 1, 0)
 	server := startServe(t, *client.Options().BaseEndpoint)
 	caller := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2048, MaxConnsPerHost: 4096}}
@@ -97,7 +97,7 @@ const (
 // of their bodies. They are more than the process has workers.
 func TestSlowBodiesDoNotBlockOtherClients(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t, longTimeout)
+	client := startDatabase(t)
 	f := newFixture(t, client, 0, 0)
 	server := startServe(t, *client.Options().BaseEndpoint)
 	process := server.handler(t, &http.Client{Transport: &http.Transport{}})
@@ -156,7 +156,7 @@ func TestSlowBodiesDoNotBlockOtherClients(t *testing.T) {
 // as on Lambda, use a database that is busy, or throttles four of five calls.
 func TestFunctionsUnderOverload(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t, longTimeout)
+	client := startDatabase(t)
 	var calls atomic.Int64
 	for name, c := range map[string]struct {
 		functions int
@@ -210,7 +210,7 @@ func TestFunctionsUnderOverload(t *testing.T) {
 // synctest, so nothing but the product's own time limits passes.
 func TestResponseBeforeLambdaDeadline(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t, longTimeout)
+	client := startDatabase(t)
 	for _, o := range operations() {
 		t.Run(o.name, func(t *testing.T) {
 			f, err := o.prepare(t.Context(), client)
@@ -262,7 +262,7 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 // parallel, because it counts those of the whole test process.
 func TestNoGoroutineLeaks(t *testing.T) {
 	client, meter := dynamotest.Start(t)
-	meter.Fault = interceptWithin(shortTimeout)
+	meter.Fault = intercept
 	// count returns the number of goroutines as soon as it is at most the limit, or
 	// has not changed for a while.
 	count := func(limit int, unchanged time.Duration) int {

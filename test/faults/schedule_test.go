@@ -98,7 +98,7 @@ func forEachSchedule(run func(schedule []int) (steps []int, choice []bool)) {
 // lead in every order of their database calls, also with a lost response.
 func TestEveryScheduleOfTwoRequestsIsLinearizable(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t, longTimeout)
+	client := startDatabase(t)
 	inputs := []input{
 		{kind: "read", name: "lead_1"},
 		{kind: "write", name: "lead_1"},
