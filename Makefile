@@ -31,9 +31,9 @@ bench: ## Measure each operation with up to a million leads, and compute ten mil
 	@$(npm)
 	go test -run '^$$' -bench Leads -benchtime 1x -timeout 1h ./pkg/dynamo -leads $(LEADS)
 
-# A whole run takes a minute or three. EFFORT=100 is the long one, by hand.
+# EFFORT multiplies the number of random cases. The default takes a few minutes.
 EFFORT = 3
-prove: ## Try every fault at every request and print what was lost (EFFORT=100 tries on)
+prove: ## Run all fault tests and print the results (EFFORT=100 runs more cases)
 	@$(go)
 	@$(npm)
 	@go -C test/faults test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)

@@ -110,7 +110,9 @@ func randomInput(random *rand.Rand, versions map[string]int, value string) input
 }
 
 // randomFaults lets one call in five fail, and adds the faults to names.
-func randomFaults(random *rand.Rand, names *[]string) injector {
+func randomFaults(source *rand.Rand, names *[]string) injector {
+	// A call can outlive its request, and a rand.Rand is not safe for both.
+	random := rand.New(rand.NewPCG(source.Uint64(), 1))
 	return func(c *call) (*http.Response, error) {
 		if random.IntN(5) > 0 {
 			return c.send()

@@ -55,8 +55,9 @@ type injector func(*call) (*http.Response, error)
 
 // conditions are what a context says about the database calls under it.
 type conditions struct {
-	timeout   time.Duration // of an attempt, if not 0
 	inject    injector
+	timeout   time.Duration   // of an attempt under the injector, if not 0
+	scope     context.Context // the injector is removed when it ends
 	mutant    *mutant
 	conflicts *conflictDetector
 }
@@ -72,17 +73,18 @@ func (c conditions) in(ctx context.Context) context.Context {
 	return context.WithValue(ctx, conditionsKey{}, c)
 }
 
-// withInjector is for injectors that let each call pass or fail at once.
+// withInjector returns a context with an injector that does not let calls hang. The
+// injector is removed when ctx ends, also for calls that outlive ctx.
 func withInjector(ctx context.Context, i injector) context.Context {
 	c := conditionsOf(ctx)
-	c.inject = i
+	c.inject, c.scope = i, ctx
 	return c.in(ctx)
 }
 
-// withFaults is for injectors that may let calls hang.
+// withFaults is withInjector for an injector that may let calls hang.
 func withFaults(ctx context.Context, i injector) context.Context {
 	c := conditionsOf(ctx)
-	c.inject, c.timeout = i, attemptTimeout
+	c.inject, c.scope, c.timeout = i, ctx, attemptTimeout
 	return c.in(ctx)
 }
 
@@ -94,6 +96,9 @@ func intercept(operation string, r *http.Request, next http.RoundTripper) (*http
 		return nil, err
 	}
 	conditions := conditionsOf(r.Context())
+	if conditions.scope != nil && conditions.scope.Err() != nil {
+		conditions.inject, conditions.timeout = nil, 0
+	}
 	if conditions.timeout > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), conditions.timeout)
 		defer cancel() // the response's body has been read

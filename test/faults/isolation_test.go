@@ -72,10 +72,10 @@ func TestWarmFunctionKeepsNothingOfEarlierRequests(t *testing.T) {
 						t.Errorf("%s: %v", what, got)
 					}
 				}
-				failing, cancel := context.WithTimeout(withFaults(t.Context(), startingAt(at, inject)), apiMargin+150*time.Millisecond)
-				defer cancel()
-				check(failing, "the request that fails", httpEvent("POST", path, one.key, `{"lead_name":"of one"}`),
+				limited, cancel := context.WithTimeout(t.Context(), apiMargin+150*time.Millisecond)
+				check(withFaults(limited, startingAt(at, inject)), "the request that fails", httpEvent("POST", path, one.key, `{"lead_name":"of one"}`),
 					func(status int, _ string) bool { return status >= 500 })
+				cancel()
 				check(t.Context(), "the next request", httpEvent("POST", path, two.key, `{"lead_name":"of two"}`),
 					func(status int, body string) bool { return status == 201 && !strings.Contains(body, "of one") })
 				check(t.Context(), "the list of the second account", httpEvent("GET", path, two.key, ""), func(status int, body string) bool {
@@ -215,16 +215,16 @@ func TestLogsAndErrorsHoldNoSecrets(t *testing.T) {
 		} else if random.IntN(6) == 0 {
 			inject = startingAt(random.IntN(3), databaseError(400, "ResourceNotFoundException"))
 		}
-		ctx, cancel := context.WithTimeout(withFaults(t.Context(), inject), apiMargin+40*time.Millisecond)
-		got := f.send(ctx, r)
+		ctx, cancel := context.WithTimeout(t.Context(), apiMargin+40*time.Millisecond)
+		got := f.send(withFaults(ctx, inject), r)
 		cancel()
 		if random.IntN(4) == 0 {
 			event := sqsRecord(fmt.Sprint(random.Uint64()), bodies[random.IntN(len(bodies))], "in", map[string]string{"idempotency_key": secret()}, "")
 			if random.IntN(2) == 0 {
 				event = sqsRecord("id", bodies[random.IntN(len(bodies))], "in.fifo", nil, secret())
 			}
-			ctx, cancel := context.WithTimeout(withFaults(t.Context(), randomFaults(random, new([]string))), delivery{}.margin()+40*time.Millisecond)
-			delivery{event: records(event)}.run(ctx, f)
+			ctx, cancel := context.WithTimeout(t.Context(), delivery{}.margin()+40*time.Millisecond)
+			delivery{event: records(event)}.run(withFaults(ctx, randomFaults(random, new([]string))), f)
 			cancel()
 		}
 		if got.status >= 400 {

@@ -120,9 +120,9 @@ func (o *operation) runTwice(ctx context.Context, client *dynamodb.Client, limit
 		mutated, cancel = context.WithTimeout(mutated, 5*time.Second)
 		defer cancel()
 	}
-	limited, cancel := context.WithTimeout(withFaults(mutated, i), limit)
-	defer cancel()
-	first.response = o.action.run(limited, f)
+	limited, cancel := context.WithTimeout(mutated, limit)
+	first.response = o.action.run(withFaults(limited, i), f)
+	cancel()
 	first.state = o.action.observe(ctx, f)
 	second.response = o.action.run(mutated, f)
 	second.state = o.action.observe(ctx, f)
