@@ -33,7 +33,7 @@ type mutant struct {
 type effects struct {
 	mu      sync.Mutex
 	changed bool   // it made another call, or returned another response, than the product would
-	invalid string // what the database said to a call that it does not understand
+	invalid string // the error for a call that the database rejects as malformed
 }
 
 // A mutation makes other calls in place of one.
@@ -106,15 +106,15 @@ func (m *mutant) call(operation string, body []byte, send sender) (*http.Respons
 	return resp, err
 }
 
-// check returns an error where the mutant was not detected, or detected only
-// because the database does not understand its calls.
+// check returns an error if the mutant was not detected, or if the database
+// rejected its calls as malformed, which is no detection.
 func (m *mutant) check(detected bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	const adapt = "adapt it in mutants_test.go or items_test.go to what the product sends now"
 	switch {
 	case m.invalid != "":
-		return fmt.Errorf("mutant %q: the database does not understand its calls: %s: %s", m.name, adapt, m.invalid)
+		return fmt.Errorf("mutant %q: the database rejects its calls as malformed: %s: %s", m.name, adapt, m.invalid)
 	case !m.changed:
 		return fmt.Errorf("mutant %q: it changed no call: %s", m.name, adapt)
 	case !detected:

@@ -57,11 +57,14 @@ var proxyFaults = []struct {
 	{"closed, executed", 4, func(float64) injector { return executeThen(failWith(io.EOF)) }},
 	{"reset within the response", 4, func(part float64) injector { return truncate(part, syscall.ECONNRESET) }},
 	{"closed within the response", 4, func(part float64) injector { return truncate(part, io.ErrUnexpectedEOF) }},
+	{"closed within the header of the response", 2, func(float64) injector { return executeThen(failWith(errHeaderCut)) }},
 	{"slow response", 6, func(part float64) injector { return delayResponse(time.Duration(part * float64(200*time.Millisecond))) }},
 	{"stalled, not executed", 1, func(float64) injector { return hang }},
 	{"stalled, executed", 1, func(float64) injector { return executeThen(hang) }},
 	{"executed after the client gave up", 2, func(part float64) injector { return executeLate(time.Duration(part * float64(2*time.Second))) }},
 }
+
+var errHeaderCut = errors.New("the header of the response was cut")
 
 // draw returns the injector of the next call.
 func (p *proxy) draw() injector {
@@ -104,6 +107,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if errors.Is(failure, syscall.ECONNRESET) {
 		conn.(*net.TCPConn).SetLinger(0) // Close sends a reset
+	}
+	if errors.Is(failure, errHeaderCut) {
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Le")
 	}
 	conn.Close()
 }
