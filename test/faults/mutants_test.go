@@ -88,12 +88,13 @@ func (m *mutant) call(operation string, body []byte, send sender) (*http.Respons
 		changed = changed || o != operation || !isSameJSON(b, body)
 		r, err := send(o, b)
 		if err == nil && r.StatusCode == 400 {
-			var text []byte
-			if text, err = readResponse(r, nil); err == nil {
-				r.Body = io.NopCloser(bytes.NewReader(text))
-				if bytes.Contains(text, []byte("ValidationException")) {
-					invalid = string(text)
-				}
+			text, err := readResponse(r, nil)
+			if err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(text))
+			if bytes.Contains(text, []byte("ValidationException")) {
+				invalid = string(text)
 			}
 		}
 		last = r
