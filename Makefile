@@ -63,7 +63,7 @@ sam: ## Run the API on http://127.0.0.1:3000 as AWS would, with sam local (needs
 	@mkdir -p -m 700 .leads
 	@go run ./tools/sam $(ARGS)
 
-sam-test: ## Play the contract's scripts through sam local (needs Docker)
+sam-test: ## Run the contract's scripts through sam local (needs Docker)
 	@$(go)
 	go run ./tools/sam -addr 127.0.0.1:3999 go -C test/contract test -count=1 -run 'TestScripts$$'
 
@@ -88,7 +88,7 @@ deploy: ## Build and deploy a stage to AWS with your credentials (STAGE=dev or p
 	$(samcli) build
 	$(samcli) deploy --config-env $(STAGE)
 
-smoke: ## Play the contract's scripts against an address (URL=https://... KEY=sk_test_...)
+smoke: ## Run the contract's scripts against an address (URL=https://... KEY=sk_test_...)
 	@$(go)
 	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Say where and with which key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
 	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C test/contract test -count=1 -run 'TestScripts$$'

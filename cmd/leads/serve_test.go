@@ -34,7 +34,7 @@ func TestContract(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatalf("the engine is running: %v, %v", ok, err)
 	}
-	keys, err := contract.MintKeys(t.Context(), openLocal(endpoint))
+	keys, err := contract.CreateKeys(t.Context(), openLocal(endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}

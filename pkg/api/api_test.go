@@ -37,7 +37,7 @@ func newWorld(t testing.TB) *world {
 	client, meter := dynamotest.Start(t)
 	w := &world{client: client, meter: meter, table: dynamo.New(client, dynamotest.TableName), log: &log{}}
 	var err error
-	if w.keys, err = contract.MintKeys(t.Context(), w.table); err != nil {
+	if w.keys, err = contract.CreateKeys(t.Context(), w.table); err != nil {
 		t.Fatal(err)
 	}
 	w.config = api.Config{Leads: w.table, Keys: w.table, Log: slog.New(slog.NewJSONHandler(w.log, nil))}

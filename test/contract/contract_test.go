@@ -14,16 +14,16 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// TestScripts plays every script against the address in LEADS_URL or, where
+// TestScripts runs every script against the address in LEADS_URL or, where
 // there is none, against the handlers in memory over a database engine of its
 // own. `make smoke` gives the address.
 //
 //	LEADS_URL        the address, without a slash at its end
 //	LEADS_KEY        the key main
 //	LEADS_KEY_NAME   a further key, such as LEADS_KEY_READ_ONLY
-//	LEADS_UNTRUTHS   what the address stands in for AWS with, such as sam-local
+//	LEADS_DEVIATIONS the stand-in for AWS behind the address, such as sam-local
 //
-// Scripts whose keys are missing are named as not run.
+// It reports scripts whose keys are missing as not run.
 func TestScripts(t *testing.T) {
 	if url := os.Getenv("LEADS_URL"); url != "" {
 		contract.Run(t, address(t, url))
@@ -38,14 +38,13 @@ func address(t *testing.T, url string) contract.Target {
 		target.Keys[name] = os.Getenv(contract.KeyVariable(name))
 	}
 	if target.Keys[contract.Main] == "" {
-		t.Fatal("set LEADS_KEY to an API key of the account that the scripts may make leads in")
+		t.Fatal("set LEADS_KEY to an API key of the account in which the scripts may create leads")
 	}
-	if name := os.Getenv("LEADS_UNTRUTHS"); name != "" {
-		untruths, ok := contract.Untruths[name]
-		if !ok {
-			t.Fatalf("LEADS_UNTRUTHS is %q, but nothing of that name is known", name)
+	if name := os.Getenv("LEADS_DEVIATIONS"); name != "" {
+		target.Deviations = contract.KnownDeviations[name]
+		if target.Deviations == nil {
+			t.Fatalf("LEADS_DEVIATIONS is %q, which is not in contract.KnownDeviations", name)
 		}
-		target.Untruths = untruths
 	}
 	return target
 }
@@ -67,13 +66,13 @@ func newAPI(t *testing.T) (*api.API, map[string]string) {
 	if err := table.CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := contract.MintKeys(t.Context(), table)
+	keys, err := contract.CreateKeys(t.Context(), table)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range contract.KeyNames {
 		if keys[name] == "" {
-			t.Fatalf("there is no key named %s: its scripts would be left out", name)
+			t.Fatalf("there is no key named %s: its scripts would not run", name)
 		}
 	}
 	return api.New(api.Config{Leads: table, Keys: table}), keys

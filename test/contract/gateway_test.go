@@ -18,7 +18,7 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// TestScriptsThroughGateway plays every script against the functions as they
+// TestScriptsThroughGateway runs every script against the functions as they
 // are deployed, one for each route and one for the rest, with the events that
 // API Gateway makes of requests.
 func TestScriptsThroughGateway(t *testing.T) {

@@ -8,45 +8,20 @@ import (
 	"testing"
 )
 
-var (
-	quoted     = regexp.MustCompile(`'[^']*'`)
-	definition = regexp.MustCompile(`^(?:let|add|capture) (\w+)`)
-)
-
-// An engine replaces a variable without a value by nothing, in silence.
-func TestScriptsUseOnlyVariablesThatHaveAValue(t *testing.T) {
-	for _, s := range load(t) {
-		known := []string{"unique"}
-		for line := range strings.Lines(string(s.archive.Comment)) {
-			if strings.HasPrefix(line, "#") {
-				continue
-			}
-			for _, use := range variable.FindAllString(quoted.ReplaceAllString(line, ""), -1) {
-				if name := strings.Trim(use, "${}"); !slices.Contains(known, name) {
-					t.Errorf("%s: %s has no value in: %s", s.name, use, line)
-				}
-			}
-			if m := definition.FindStringSubmatch(line); m != nil {
-				known = append(known, m[1])
-			}
-		}
-	}
-}
-
-func TestScriptsBeginWithWhatTheyAreAbout(t *testing.T) {
-	for _, s := range load(t) {
-		if !strings.HasPrefix(string(s.archive.Comment), "# ") {
+func TestScriptsBeginWithTheirTopic(t *testing.T) {
+	for _, s := range readScripts(t) {
+		if !strings.HasPrefix(string(s.Comment), "# ") {
 			t.Errorf("%s does not begin with a comment", s.name)
 		}
 	}
 }
 
-func TestEveryKeyHasAScript(t *testing.T) {
+func TestEveryKeyIsUsed(t *testing.T) {
 	var used []string
-	for _, s := range load(t) {
+	for _, s := range readScripts(t) {
 		used = append(used, s.missingKeys(Target{})...)
 	}
-	for _, name := range KeyNames[1:] { // main is the key of all
+	for _, name := range KeyNames[1:] { // main is the default
 		if !slices.Contains(used, name) {
 			t.Errorf("no script uses the key %s", name)
 		}
@@ -54,24 +29,46 @@ func TestEveryKeyHasAScript(t *testing.T) {
 }
 
 func TestEveryFileOfAScriptIsUsed(t *testing.T) {
-	for _, s := range load(t) {
-		for _, f := range s.archive.Files {
-			if !strings.Contains(string(s.archive.Comment), " "+f.Name) {
+	for _, s := range readScripts(t) {
+		for _, f := range s.Files {
+			if !strings.Contains(string(s.Comment), " "+f.Name) {
 				t.Errorf("%s: nothing uses %s", s.name, f.Name)
 			}
 		}
 	}
 }
 
-func TestPackageCommentExplainsEveryCommand(t *testing.T) {
-	source, err := os.ReadFile("contract.go")
+func TestDeviationsNameScripts(t *testing.T) {
+	for target, scripts := range KnownDeviations {
+		for name := range scripts {
+			if !slices.ContainsFunc(readScripts(t), func(s script) bool { return s.name == name }) {
+				t.Errorf("%s: there is no script %s", target, name)
+			}
+		}
+	}
+}
+
+// TestREADMEExplainsTheLanguage looks for each word that the runner compares a
+// part of a script with.
+func TestREADMEExplainsTheLanguage(t *testing.T) {
+	readme, err := os.ReadFile("scripts/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, _, _ := strings.Cut(string(source), "\npackage contract")
-	for name := range newPlayer(t, Target{}, load(t)[0], nil).commands() {
-		if !regexp.MustCompile(`(?m)^//\t(\S.*)?\b` + name + `\b`).MatchString(doc) {
-			t.Errorf("the package comment does not explain %s", name)
+	words := 0
+	for _, file := range []string{"runner.go", "check.go", "keys.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for _, m := range regexp.MustCompile(`(?m)^\tcase "(\S+)":`).FindAllStringSubmatch(string(source), -1) {
+			words++
+			if !strings.Contains(string(readme), "`"+m[1]) {
+				t.Errorf("scripts/README.md does not explain %s", m[1])
+			}
+		}
+	}
+	if words < 19 {
+		t.Errorf("found %d words in the source, want at least 19: change this test", words)
 	}
 }

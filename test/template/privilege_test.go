@@ -31,7 +31,7 @@ func TestPrivilegesAreThoseUsed(t *testing.T) {
 	if err := admin.CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := contract.MintKeys(t.Context(), admin)
+	keys, err := contract.CreateKeys(t.Context(), admin)
 	if err != nil {
 		t.Fatal(err)
 	}

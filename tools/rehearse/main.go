@@ -11,7 +11,7 @@
 //   - It drops the routes of an HTTP API that stand in the API's Body, where
 //     SAM writes them: routes.py makes them from the deployed template.
 //   - It has no CodeDeploy: the rehearsal is of the dev stage, without canary.
-//   - What it does otherwise than the contract says is in contract.Untruths.
+//   - What it does otherwise than the contract says is in contract.KnownDeviations.
 //   - It asks for a right of its own where SQS takes several messages at once:
 //     see allowBatches.
 //   - Throttling, payload limits, domains, alarms and metrics do not exist in
@@ -208,12 +208,12 @@ func (r *rehearsed) call(ctx context.Context, method, path, body string) (*http.
 
 // playScripts plays the contract against the deployed stack.
 func (r *rehearsed) playScripts(ctx context.Context) error {
-	keys, err := contract.MintKeys(ctx, r.table())
+	keys, err := contract.CreateKeys(ctx, r.table())
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "-C", "test/contract", "test", "-count=1", "-run", "TestScripts$")
-	cmd.Env = append(environment(), "LEADS_URL="+r.url, "LEADS_UNTRUTHS=ministack")
+	cmd.Env = append(environment(), "LEADS_URL="+r.url, "LEADS_DEVIATIONS=ministack")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}

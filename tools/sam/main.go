@@ -92,7 +92,7 @@ func serve(ctx context.Context, addr, data string, command []string) error {
 		return err
 	}
 	if len(command) > 0 {
-		keys, err := contract.MintKeys(ctx, table)
+		keys, err := contract.CreateKeys(ctx, table)
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func checkFree(addr string) error {
 func runCommand(ctx context.Context, command []string, addr string, keys map[string]string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "LEADS_URL=http://"+addr, "LEADS_UNTRUTHS=sam-local")
+	cmd.Env = append(os.Environ(), "LEADS_URL=http://"+addr, "LEADS_DEVIATIONS=sam-local")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}
