@@ -1,7 +1,7 @@
 # What a person can ask for has a comment of its own on its line: make help
 # prints it.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load cost prove
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load cost prove binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -144,14 +144,16 @@ cost: ## Compute what a million of each operation costs on AWS
 #
 # SAM does not say for which processor it builds, but writes it down first, in
 # build.toml beside the folder that ends in ARTIFACTS_DIR.
-#
-# Inlining would make a quarter of a megabyte of the rules by which the client of
-# S3 finds an endpoint.
 functions = functions
+gobuild = CGO_ENABLED=0 GOOS=linux go build -tags lambda.norpc,nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w"
 build-%:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "Run \"sam build\": it calls this rule and says where the result goes." >&2; exit 2; }
 	arch=arm64; if grep -q 'architecture = "x86_64"' "$(ARTIFACTS_DIR)/../../build.toml"; then arch=amd64; fi; \
 	folder=$$(echo $* | sed 's/\([a-z]\)\([A-Z]\)/\1-\2/g' | tr '[:upper:]' '[:lower:]'); \
-	CGO_ENABLED=0 GOOS=linux GOARCH=$$arch go build -tags lambda.norpc,nethttpomithttp2 -trimpath -buildvcs=false \
-		-gcflags=github.com/aws/aws-sdk-go-v2/service/s3=-l -ldflags "-s -w" -o "$(ARTIFACTS_DIR)/bootstrap" "./$(functions)/$$folder"
+	GOARCH=$$arch $(gobuild) -o "$(ARTIFACTS_DIR)/bootstrap" "./$(functions)/$$folder"
 	cp pkg/awsenv/amazon-roots.pem "$(ARTIFACTS_DIR)/"
+
+# Tests build every function at once: make binaries GOARCH=arm64 OUT=folder
+binaries:
+	@mkdir -p "$(OUT)"
+	GOARCH=$(GOARCH) $(gobuild) -o "$(OUT)/" ./functions/...

@@ -15,66 +15,66 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// wire is what stands before a database and sees what it is asked.
-type wire struct {
+// A proxy forwards requests to a database and records them.
+type proxy struct {
 	*httptest.Server
-	mu       sync.Mutex
-	attempts []string // the SDK's numbers of them
-	opened   int      // connections
+	mu          sync.Mutex
+	attempts    []string // the SDK's number of each attempt, such as attempt=1
+	connections int      // opened since the start
 }
 
-func tap(t *testing.T, endpoint string) *wire {
+func startProxy(t *testing.T, endpoint string) *proxy {
 	t.Helper()
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	w := &wire{}
-	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	forward := httputil.NewSingleHostReverseProxy(target)
+	p := &proxy{}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		number, _, _ := strings.Cut(r.Header.Get("Amz-Sdk-Request"), ";")
-		w.mu.Lock()
-		w.attempts = append(w.attempts, number)
-		w.mu.Unlock()
-		proxy.ServeHTTP(rw, r)
+		p.mu.Lock()
+		p.attempts = append(p.attempts, number)
+		p.mu.Unlock()
+		forward.ServeHTTP(w, r)
 	}))
-	w.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+	p.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if s == http.StateNew {
-			w.opened++
+			p.connections++
 		}
 	}
-	w.Start()
-	t.Cleanup(w.Close)
-	return w
+	p.Start()
+	t.Cleanup(p.Close)
+	return p
 }
 
-// TestFrozenFunctions stops a function between two events, as Lambda does.
+// TestFrozenFunctions freezes a function between two events, as Lambda does.
 func TestFrozenFunctions(t *testing.T) {
 	endpoint := localdbtest.Start(t)
-	key, id := populate(t, endpoint)
-	wire := tap(t, endpoint)
-	f := boot(t, program(t, "retrieve-lead"), wire.URL)
+	key, id := createTable(t, endpoint)
+	proxy := startProxy(t, endpoint)
+	f := start(t, program(t, "retrieve-lead"), proxy.URL)
 	event := request(t, key, "GET", "/api/crm/lead/"+string(id), "")
-	// retrieve wants one of these attempts at a call of the database, and so many
-	// connections since the start.
-	retrieve := func(t *testing.T, opened int, attempts ...string) {
+	// retrieve retrieves the lead. It wants so many connections since the start,
+	// and one of these lists of attempts.
+	retrieve := func(t *testing.T, connections int, attempts ...string) {
 		t.Helper()
-		wire.mu.Lock()
-		wire.attempts = nil
-		wire.mu.Unlock()
+		proxy.mu.Lock()
+		proxy.attempts = nil
+		proxy.mu.Unlock()
 		out, err := f.Invoke(t.Context(), "1", event)
 		if err != nil || !strings.Contains(string(out), `"statusCode":200`) {
-			t.Fatalf("answered %s, %v", out, err)
+			t.Fatalf("response %s, error %v", out, err)
 		}
-		wire.mu.Lock()
-		defer wire.mu.Unlock()
-		if got := strings.Join(wire.attempts, " "); !slices.Contains(attempts, got) || wire.opened != opened {
-			t.Errorf("the database was asked %q over %d connections, want one of %q over %d", got, wire.opened, attempts, opened)
+		proxy.mu.Lock()
+		defer proxy.mu.Unlock()
+		if got := strings.Join(proxy.attempts, " "); !slices.Contains(attempts, got) || proxy.connections != connections {
+			t.Errorf("the database received %q over %d connections, want one of %q over %d", got, proxy.connections, attempts, connections)
 		}
 	}
-	frozen := func(t *testing.T, meanwhile func()) {
+	freeze := func(t *testing.T, meanwhile func()) {
 		t.Helper()
 		if err := syscall.Kill(f.PID(), syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -84,15 +84,15 @@ func TestFrozenFunctions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	retrieve(t, 1, "attempt=1") // the key was read before the first event
-	t.Run("go on with the connection they have", func(t *testing.T) {
-		frozen(t, func() {})
+	retrieve(t, 1, "attempt=1 attempt=1") // the API key and the lead; later the key is cached
+	t.Run("keep their connection", func(t *testing.T) {
+		freeze(t, func() {})
 		retrieve(t, 1, "attempt=1")
 	})
-	t.Run("open another at once where the database has closed it", func(t *testing.T) {
+	t.Run("open a new connection at once if the database has closed theirs", func(t *testing.T) {
 		for i := range 5 {
-			frozen(t, wire.CloseClientConnections)
-			// The second where the first had been written before it was noticed.
+			freeze(t, proxy.CloseClientConnections)
+			// The second list if the SDK wrote the request before it noticed.
 			retrieve(t, 2+i, "attempt=1", "attempt=2")
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"overplane.dev/leads/test/lambdaruntime"
 )
 
-func TestAProgramThatEndsIsAnError(t *testing.T) {
+func TestProgramThatEndsIsAnError(t *testing.T) {
 	f, err := lambdaruntime.Start(lambdaruntime.Options{Command: []string{"/bin/sh", "-c", "exit 3"}})
 	if err != nil {
 		t.Fatal(err)
@@ -15,11 +15,11 @@ func TestAProgramThatEndsIsAnError(t *testing.T) {
 		t.Errorf("ready after %v, want an error", took)
 	}
 	if out, err := f.Invoke(t.Context(), "1", []byte("{}")); err == nil {
-		t.Errorf("answered %q, want an error", out)
+		t.Errorf("response %q, want an error", out)
 	}
 }
 
-func TestAProgramThatIsNotThereIsAnError(t *testing.T) {
+func TestMissingProgramIsAnError(t *testing.T) {
 	if _, err := lambdaruntime.Start(lambdaruntime.Options{Command: []string{"/nonexistent/bootstrap"}}); err == nil {
 		t.Error("started, want an error")
 	}

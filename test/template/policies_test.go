@@ -21,11 +21,10 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// TestPrivilegesAreThoseUsed plays every script of the contract against
-// functions whose clients are recorded, and compares what each function did to
-// the database with what its statement in template.yaml allows: no more and no
-// less.
-func TestPrivilegesAreThoseUsed(t *testing.T) {
+// TestPoliciesAllowExactlyWhatIsUsed runs every script of the contract against
+// functions whose requests to the database are recorded. Their policies in
+// template.yaml must allow these requests and nothing else.
+func TestPoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 	endpoint := localdbtest.Start(t)
 	admin := openTable(endpoint, nil)
 	if err := admin.CreateTable(t.Context()); err != nil {
@@ -36,21 +35,21 @@ func TestPrivilegesAreThoseUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	functions := make(map[string]*observed)
+	functions := make(map[string]*recordedFunction)
 	for _, route := range api.Routes() {
-		f := &observed{}
+		f := &recordedFunction{}
 		f.table = openTable(endpoint, f)
 		f.handler = api.New(api.Config{Leads: f.table, Keys: f.table}).Handler(route)
 		functions[route.Name] = f
 	}
-	door := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	gateway := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		functions[functionOf(r)].handler.ServeHTTP(w, r)
 	})
-	functions[unmatched] = &observed{handler: api.New(api.Config{}).Handler()}
-	contract.Run(t, contract.Target{URL: "http://leads.test", Transport: contract.Handler(door), Keys: keys})
+	functions[unmatched] = &recordedFunction{handler: api.New(api.Config{}).Handler()}
+	contract.Run(t, contract.Target{URL: "http://leads.test", Transport: contract.Handler(gateway), Keys: keys})
 
-	// No script takes so long that its books are settled, as after hours of
-	// creates: a list then keeps their sum.
+	// After hours of creates a list stores the sum of their counters. No script
+	// takes that long.
 	now := time.Now()
 	for _, name := range []string{"create-lead", "list-leads"} {
 		functions[name].table.Now = func() time.Time { return now }
@@ -63,7 +62,7 @@ func TestPrivilegesAreThoseUsed(t *testing.T) {
 		}
 		r.Header.Set("Authorization", "Bearer "+keys[contract.Main])
 		r.Header.Set("Content-Type", "application/json")
-		if res, err := contract.Handler(door).RoundTrip(r); err != nil || res.StatusCode != want {
+		if res, err := contract.Handler(gateway).RoundTrip(r); err != nil || res.StatusCode != want {
 			t.Fatalf("%s: %v, %v", method, res, err)
 		}
 	}
@@ -73,10 +72,10 @@ func TestPrivilegesAreThoseUsed(t *testing.T) {
 	}
 	send(http.MethodGet, "", http.StatusOK)
 
-	allowed := allowances(t)
+	allowed := allowedPermissions(t)
 	for name, f := range functions {
 		t.Run(name, func(t *testing.T) {
-			same(t, "what template.yaml allows", allowed[name], f.used)
+			compareLists(t, "the policy", allowed[name], f.used)
 		})
 	}
 }
@@ -97,42 +96,42 @@ func functionOf(r *http.Request) string {
 	return unmatched
 }
 
-func openTable(endpoint string, seen *observed) *dynamo.Table {
+func openTable(endpoint string, recorder *recordedFunction) *dynamo.Table {
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "local",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	}, dynamo.Configure, func(o *dynamodb.Options) {
-		if seen != nil {
-			seen.next, o.HTTPClient = o.HTTPClient, seen
+		if recorder != nil {
+			recorder.next, o.HTTPClient = o.HTTPClient, recorder
 		}
 	})
 	return dynamo.New(client, "leads")
 }
 
-// A privilege is an action on a resource, which goes by its name in
+// A permission is an action on a resource. The resource has its name in
 // template.yaml.
-type privilege struct{ action, resource string }
+type permission struct{ action, resource string }
 
-// observed is a function whose requests to the database are seen.
-type observed struct {
+// A recordedFunction is a function whose requests to the database are recorded.
+type recordedFunction struct {
 	handler http.Handler
 	table   *dynamo.Table
 	next    dynamodb.HTTPClient
 
 	mu   sync.Mutex
-	used []privilege
+	used []permission
 }
 
 // Do implements dynamodb.HTTPClient.
-func (f *observed) Do(r *http.Request) (*http.Response, error) {
+func (f *recordedFunction) Do(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	used, err := privilegesOf(operation, body)
+	used, err := permissionsOf(operation, body)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +145,10 @@ func (f *observed) Do(r *http.Request) (*http.Response, error) {
 	return f.next.Do(r)
 }
 
-// privilegesOf returns what IAM asks for before DynamoDB does an operation. A
-// transaction needs what each of its parts needs
+// permissionsOf returns the permissions that an operation of DynamoDB needs. A
+// transaction needs those of each of its parts
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html).
-func privilegesOf(operation string, body []byte) ([]privilege, error) {
+func permissionsOf(operation string, body []byte) ([]permission, error) {
 	var input struct {
 		IndexName     string
 		TransactItems []map[string]json.RawMessage
@@ -162,18 +161,18 @@ func privilegesOf(operation string, body []byte) ([]privilege, error) {
 		resource += "/index/" + input.IndexName
 	}
 	if operation != "TransactWriteItems" {
-		return []privilege{{"dynamodb:" + operation, resource}}, nil
+		return []permission{{"dynamodb:" + operation, resource}}, nil
 	}
-	var used []privilege
+	var used []permission
 	for _, part := range input.TransactItems {
 		for kind := range part { // Put, Update, Delete, ConditionCheck
-			used = append(used, privilege{"dynamodb:" + kind + "Item", resource})
+			used = append(used, permission{"dynamodb:" + kind + "Item", resource})
 		}
 	}
 	return used, nil
 }
 
-// template is of template.yaml what privileges are about.
+// A template is the part of template.yaml that has to do with permissions.
 type template struct {
 	Resources map[string]struct {
 		Type       string     `yaml:"Type"`
@@ -190,8 +189,7 @@ type properties struct {
 		Variables map[string]yaml.Node `yaml:"Variables"`
 	} `yaml:"Environment"`
 
-	// What else a function's events, its event source mappings and its queues
-	// have, see privilege_events_test.go.
+	// Of functions' events, event source mappings and queues, see policies_events_test.go.
 	BucketName        string      `yaml:"BucketName"`
 	FunctionName      yaml.Node   `yaml:"FunctionName"`
 	EventSource       yaml.Node   `yaml:"EventSourceArn"`
@@ -233,15 +231,14 @@ type destination struct {
 
 func readTemplate(t *testing.T) (all template) {
 	t.Helper()
-	read(t, "template.yaml", &all)
+	readYAML(t, "template.yaml", &all)
 	return all
 }
 
-// allowances returns what the statements of each function in template.yaml
-// allow.
-func allowances(t *testing.T) map[string][]privilege {
+// allowedPermissions returns the permissions of each function in template.yaml.
+func allowedPermissions(t *testing.T) map[string][]permission {
 	t.Helper()
-	allowed := make(map[string][]privilege)
+	allowed := make(map[string][]permission)
 	for name, resource := range readTemplate(t).Resources {
 		if resource.Type != "AWS::Serverless::Function" {
 			continue
@@ -253,41 +250,41 @@ func allowances(t *testing.T) map[string][]privilege {
 				if s.Effect != "Allow" {
 					t.Errorf("%s has a statement with the effect %s", name, s.Effect)
 				}
-				allowed[function] = append(allowed[function], s.privileges(t, name)...)
+				allowed[function] = append(allowed[function], s.permissions(t, name)...)
 			}
 		}
 	}
 	return allowed
 }
 
-// privileges returns each action that a statement allows, with each resource.
-func (s *statement) privileges(t *testing.T, whose string) (all []privilege) {
+// permissions returns each action of a statement on each resource.
+func (s *statement) permissions(t *testing.T, owner string) (all []permission) {
 	t.Helper()
-	for _, action := range each(&s.Action) {
+	for _, action := range elementsOf(&s.Action) {
 		if strings.ContainsAny(action.Value, "*?") || action.Value == "dynamodb:Scan" {
-			t.Errorf("%s may %s", whose, action.Value)
+			t.Errorf("%s may %s", owner, action.Value)
 		}
-		for _, resource := range each(&s.Resource) {
+		for _, resource := range elementsOf(&s.Resource) {
 			if resource.Value == "*" {
-				t.Errorf("%s has a statement on everything", whose)
+				t.Errorf("%s has a statement on all resources", owner)
 			}
-			all = append(all, privilege{action.Value, named(resource)})
+			all = append(all, permission{action.Value, resourceOf(resource)})
 		}
 	}
 	return all
 }
 
-// each returns the members of a list, or the one that stands for a list.
-func each(node *yaml.Node) []*yaml.Node {
+// elementsOf returns the elements of a list, or the node itself if it is no list.
+func elementsOf(node *yaml.Node) []*yaml.Node {
 	if node.Kind == yaml.SequenceNode {
 		return node.Content
 	}
 	return []*yaml.Node{node}
 }
 
-// named returns the name in template.yaml of what a node refers to: Queue of
+// resourceOf returns the name of the resource that a node refers to: Queue for
 // !Ref Queue and !GetAtt Queue.Arn.
-func named(node *yaml.Node) string {
+func resourceOf(node *yaml.Node) string {
 	switch node.Tag {
 	case "!Ref", "!GetAtt":
 		return strings.TrimSuffix(node.Value, ".Arn")
@@ -297,6 +294,6 @@ func named(node *yaml.Node) string {
 	return node.Value
 }
 
-// bucketName is the name of the ImportBucket, which others know before it is
-// made.
+// bucketName is the name of the ImportBucket. Other resources use it before the
+// bucket exists.
 const bucketName = "${AWS::StackName}-imports-${AWS::AccountId}"

@@ -13,29 +13,29 @@ import (
 	"overplane.dev/leads/test/localdbtest"
 )
 
-// TestPrivilegesOfEventsAreThoseUsed sends every kind of event through the code
-// of the functions that take events, and compares what each did to the database,
-// to queues, to files and to the bus, together with what Lambda does in its
-// name, with what its statements in template.yaml allow: no more and no less.
-func TestPrivilegesOfEventsAreThoseUsed(t *testing.T) {
-	all, allowed := readTemplate(t), allowances(t)
-	for function, use := range map[string]func(*testing.T, *fakeaws.Server) []privilege{
+// TestPoliciesOfEventFunctionsAllowExactlyWhatIsUsed sends every kind of event to
+// the functions that take events. Their policies in template.yaml must allow what
+// each did to the database, queues, files and the bus, what Lambda does for it,
+// and nothing else.
+func TestPoliciesOfEventFunctionsAllowExactlyWhatIsUsed(t *testing.T) {
+	all, allowed := readTemplate(t), allowedPermissions(t)
+	for function, use := range map[string]func(*testing.T, *fakeaws.Server) []permission{
 		"ingest-leads":    useIngest,
 		"publish-changes": usePublish,
 	} {
 		t.Run(function, func(t *testing.T) {
-			cloud := fakeaws.Start(t)
+			services := fakeaws.Start(t)
 			for name, value := range environmentOf(all, function) {
 				if name == "LEADS_QUEUE_URL" || name == "LEADS_DEAD_LETTERS_URL" {
-					value = cloud.URL + "/" + value
+					value = services.URL + "/" + value
 				}
 				t.Setenv(name, value)
 			}
-			used := use(t, cloud)
-			for _, c := range cloud.Used() {
-				used = append(used, privilege{c.Action, strings.TrimSuffix(c.Resource, ".fifo")})
+			used := use(t, services)
+			for _, c := range services.Used() {
+				used = append(used, permission{c.Action, strings.TrimSuffix(c.Resource, ".fifo")})
 			}
-			same(t, "what template.yaml allows", allowed[function], append(used, usedByLambda(all, function)...))
+			compareLists(t, "the policy", allowed[function], append(used, usedByLambda(all, function)...))
 		})
 	}
 }
@@ -49,15 +49,15 @@ func environmentOf(all template, function string) map[string]string {
 			continue
 		}
 		for variable, value := range r.Properties.Environment.Variables {
-			variables[variable] = named(&value)
+			variables[variable] = resourceOf(&value)
 		}
 	}
 	return variables
 }
 
-// useIngest takes in records that are new, repeated, contradictory and refused,
-// files that are read in parts and files that are gone.
-func useIngest(t *testing.T, cloud *fakeaws.Server) []privilege {
+// useIngest sends new, repeated, contradictory and invalid records, files that
+// are read in parts, and files that do not exist.
+func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 	t.Setenv("LEADS_ACCOUNT", "acme")
 	t.Setenv("LEADS_MODE", "live")
 	t.Setenv("LEADS_DEAD_LETTERS_URL", os.Getenv("LEADS_DEAD_LETTERS_URL")+".fifo")
@@ -65,18 +65,18 @@ func useIngest(t *testing.T, cloud *fakeaws.Server) []privilege {
 	if err := openTable(endpoint, nil).CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f := &observed{}
+	f := &recordedFunction{}
 	in, err := ingest.Open(openTable(endpoint, f), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := "lead_name,city\nAda,\nBob\n" + strings.Repeat("Cy,Paris\n", 100_000)
-	cloud.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "a.csv", Version: "v1", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
+	services.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "a.csv", Version: "v1", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 
 	const (
 		message = `{"Records":[{"messageId":"m1","body":%q,"attributes":{},"messageAttributes":{},"eventSource":"aws:sqs","eventSourceARN":"a"}]}`
 		notice  = `{"Records":[{"EventSource":"aws:sns","Sns":{"MessageId":"n1","TopicArn":"a","Message":%q,"MessageAttributes":{}}}]}`
-		ours    = `{"Records":[{"messageId":%q,"body":%q,"attributes":{},"messageAttributes":{"leads_content":{"stringValue":%q}},"eventSource":"aws:sqs","eventSourceARN":"a"}]}`
+		queued  = `{"Records":[{"messageId":%q,"body":%q,"attributes":{},"messageAttributes":{"leads_content":{"stringValue":%q}},"eventSource":"aws:sqs","eventSourceARN":"a"}]}`
 		object  = `{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"ImportBucket"},"object":{"key":%q,"versionId":%q,"eTag":"e1"}}}]}`
 	)
 	invoke := func(format string, args ...any) {
@@ -95,46 +95,46 @@ func useIngest(t *testing.T, cloud *fakeaws.Server) []privilege {
 	invoke(object, "a.csv", "v0")
 	invoke(object, "gone.csv", "v1")
 	invoke(object, "a.xlsx", "v1")
-	sent := cloud.Messages
+	sent := services.Messages
 	for i, m := range []fakeaws.Message{sent[len(sent)-4], sent[len(sent)-5]} { // the file from there on, and rows
-		invoke(ours, fmt.Sprint("q", i), m.Body, m.Attributes["leads_content"])
+		invoke(queued, fmt.Sprint("q", i), m.Body, m.Attributes["leads_content"])
 	}
 	return f.used
 }
 
 // usePublish publishes changes.
-func usePublish(t *testing.T, cloud *fakeaws.Server) []privilege {
+func usePublish(t *testing.T, services *fakeaws.Server) []permission {
 	event, err := os.ReadFile("events/stream.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := publish.Open(slog.New(slog.DiscardHandler)).Invoke(t.Context(), event); err != nil || len(cloud.Events) == 0 {
-		t.Fatalf("%d events, error %v", len(cloud.Events), err)
+	if _, err := publish.Open(slog.New(slog.DiscardHandler)).Invoke(t.Context(), event); err != nil || len(services.Events) == 0 {
+		t.Fatalf("%d events, error %v", len(services.Events), err)
 	}
 	return nil
 }
 
-// usedByLambda returns what Lambda does with the role of a function: it reads
-// the queue or the stream that is mapped to it, see
+// usedByLambda returns the permissions that Lambda uses with the role of a
+// function. It reads the queue or the stream of an event source mapping, see
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html and
 // https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html,
-// and sends what was given up to its destination.
-func usedByLambda(all template, function string) (used []privilege) {
+// and sends failed events to their destination.
+func usedByLambda(all template, function string) (used []permission) {
 	use := func(resource string, actions ...string) {
 		for _, action := range actions {
-			used = append(used, privilege{action, resource})
+			used = append(used, permission{action, resource})
 		}
 	}
 	for name, r := range all.Resources {
 		p := r.Properties
 		isFunction := kebab(name) == function
-		isMapping := r.Type == "AWS::Lambda::EventSourceMapping" && kebab(strings.TrimSuffix(named(&p.FunctionName), ".Alias")) == function
+		isMapping := r.Type == "AWS::Lambda::EventSourceMapping" && kebab(strings.TrimSuffix(resourceOf(&p.FunctionName), ".Alias")) == function
 		for _, d := range []destination{p.DestinationConfig, p.EventInvokeConfig.DestinationConfig} {
-			if queue := named(&d.OnFailure.Queue); queue != "" && (isFunction || isMapping) {
+			if queue := resourceOf(&d.OnFailure.Queue); queue != "" && (isFunction || isMapping) {
 				use(queue, "sqs:SendMessage")
 			}
 		}
-		switch source := named(&p.EventSource); {
+		switch source := resourceOf(&p.EventSource); {
 		case !isMapping:
 		case strings.HasSuffix(source, ".StreamArn"):
 			use(source, "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams")
@@ -145,37 +145,37 @@ func usedByLambda(all template, function string) (used []privilege) {
 	return used
 }
 
-// TestPrivilegesOfServicesAreThoseUsed holds the policies of queues to the
-// services that put aside there what they gave up: each is allowed, in the name
-// of the very topic or rule and of this account, and nobody else is. Queues of
-// SQS and functions need no policy for it.
-func TestPrivilegesOfServicesAreThoseUsed(t *testing.T) {
+// TestQueuePoliciesAllowExactlyWhatIsUsed compares the policies of the queues with
+// the services that send failed events to them. Each policy must allow one topic
+// or rule of this account, and nothing else. Dead-letter queues of SQS and of
+// functions need no policy.
+func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 	type grant struct{ queue, service, source string }
 	var used, allowed []grant
 	for name, r := range readTemplate(t).Resources {
 		for event, e := range r.Properties.Events {
-			if queue := named(&e.Properties.RedrivePolicy.Queue); queue != "" {
-				used = append(used, grant{queue, "sns.amazonaws.com", named(&e.Properties.Topic)})
+			if queue := resourceOf(&e.Properties.RedrivePolicy.Queue); queue != "" {
+				used = append(used, grant{queue, "sns.amazonaws.com", resourceOf(&e.Properties.Topic)})
 			}
-			if queue := named(&e.Properties.DeadLetterConfig.Queue); queue != "" {
+			if queue := resourceOf(&e.Properties.DeadLetterConfig.Queue); queue != "" {
 				used = append(used, grant{queue, "events.amazonaws.com", name + event}) // as SAM names the rule
 			}
 		}
 		for _, s := range r.Properties.PolicyDocument.Statement {
 			arn, account := s.Condition["ArnEquals"]["aws:SourceArn"], s.Condition["StringEquals"]["aws:SourceAccount"]
-			if named(&account) != "AWS::AccountId" || named(&arn) == "" {
-				t.Errorf("%s lets in more than one source of this account", name)
+			if resourceOf(&account) != "AWS::AccountId" || resourceOf(&arn) == "" {
+				t.Errorf("%s allows more than one source of this account", name)
 			}
-			for _, p := range s.privileges(t, name) {
-				if p.action != "sqs:SendMessage" || p.resource != named(&r.Properties.Queues[0]) {
+			for _, p := range s.permissions(t, name) {
+				if p.action != "sqs:SendMessage" || p.resource != resourceOf(&r.Properties.Queues[0]) {
 					t.Errorf("%s allows %s on %s", name, p.action, p.resource)
 				}
-				allowed = append(allowed, grant{p.resource, s.Principal["Service"], named(&arn)})
+				allowed = append(allowed, grant{p.resource, s.Principal["Service"], resourceOf(&arn)})
 			}
 		}
 	}
-	same(t, "template.yaml", allowed, used)
+	compareLists(t, "template.yaml", allowed, used)
 	if len(used) == 0 {
-		t.Error("no service puts anything aside")
+		t.Error("no service sends failed events")
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// TestOperationsKnowEveryAlarm: whoever is woken by an alarm finds its name in
-// docs/operations.md.
-func TestOperationsKnowEveryAlarm(t *testing.T) {
+// TestEveryAlarmIsDocumented looks for the name of each alarm in
+// docs/operations.md, so that an operator finds what to do.
+func TestEveryAlarmIsDocumented(t *testing.T) {
 	var template struct {
 		Resources map[string]struct {
 			Type string `yaml:"Type"`
 		} `yaml:"Resources"`
 	}
-	read(t, "template.yaml", &template)
+	readYAML(t, "template.yaml", &template)
 	text, err := os.ReadFile("docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
