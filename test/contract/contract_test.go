@@ -25,6 +25,7 @@ import (
 //
 // It reports scripts whose keys are missing as not run.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	if url := os.Getenv("LEADS_URL"); url != "" {
 		contract.Run(t, address(t, url))
 		return

@@ -18,17 +18,18 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// TestScriptsThroughGateway runs every script against the functions as they
-// are deployed, one for each route and one for the rest, with the events that
-// API Gateway makes of requests.
+// TestScriptsThroughGateway runs every script against the functions as they are
+// deployed, one for each route and one for all other requests, with the events
+// that API Gateway sends for requests.
 func TestScriptsThroughGateway(t *testing.T) {
-	leads, keys := newAPI(t)
 	for name, makeEvent := range map[string]func(call) any{
 		"payload format 2.0": format2,
 		"payload format 1.0": format1,
 		"REST API":           formatREST,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leads, keys := newAPI(t)
 			contract.Run(t, contract.Target{URL: "http://leads.test", Transport: newGateway(leads, makeEvent), Keys: keys})
 		})
 	}
@@ -39,8 +40,8 @@ type function interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// lambdas is an API Gateway in front of functions.
-type lambdas struct {
+// A gateway calls functions as API Gateway does.
+type gateway struct {
 	routes    []route
 	unmatched function
 	event     func(call) any
@@ -52,8 +53,8 @@ type route struct {
 	function
 }
 
-func newGateway(leads *api.API, event func(call) any) *lambdas {
-	g := &lambdas{unmatched: lambdahttp.New(leads.Handler()), event: event}
+func newGateway(leads *api.API, event func(call) any) *gateway {
+	g := &gateway{unmatched: lambdahttp.New(leads.Handler()), event: event}
 	for _, r := range api.Routes() {
 		path := regexp.MustCompile("^" + strings.ReplaceAll(r.Path, "{id}", "[^/]+") + "$")
 		f := lambdahttp.New(leads.Handler(r))
@@ -65,8 +66,8 @@ func newGateway(leads *api.API, event func(call) any) *lambdas {
 	return g
 }
 
-// serving returns the function that the request goes to.
-func (g *lambdas) serving(r *http.Request) function {
+// functionFor returns the function that receives the request.
+func (g *gateway) functionFor(r *http.Request) function {
 	for _, route := range g.routes {
 		if route.method == r.Method && route.path.MatchString(r.URL.EscapedPath()) {
 			return route
@@ -75,7 +76,7 @@ func (g *lambdas) serving(r *http.Request) function {
 	return g.unmatched
 }
 
-// A call is a request on its way into an event.
+// A call is a request whose body was read.
 type call struct {
 	*http.Request
 	text   string // the body
@@ -83,7 +84,7 @@ type call struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (g *lambdas) RoundTrip(r *http.Request) (*http.Response, error) {
+func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := call{Request: r}
 	if r.Body != nil {
 		body, err := io.ReadAll(r.Body)
@@ -99,14 +100,14 @@ func (g *lambdas) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := g.serving(r).Invoke(r.Context(), payload)
+	result, err := g.functionFor(r).Invoke(r.Context(), payload)
 	if err != nil {
 		return nil, err
 	}
-	return response(result)
+	return readResult(result)
 }
 
-// object is one of JSON.
+// An object is a JSON object.
 type object = map[string]any
 
 func format2(c call) any {
@@ -153,8 +154,8 @@ func unescape(s string) string {
 	return s
 }
 
-// response makes of a function's result what API Gateway sends.
-func response(result []byte) (*http.Response, error) {
+// readResult returns the response that API Gateway sends for a function's result.
+func readResult(result []byte) (*http.Response, error) {
 	var a struct {
 		StatusCode        int
 		Headers           map[string]string

@@ -1,12 +1,11 @@
-// Package lambdaruntime is Lambda's Runtime API
-// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) for one
-// function on this machine: it starts the program of a function, hands it
-// events, and takes its answers. Tests boot the deployed binaries with it, and
-// benchmarks measure their starts.
+// Package lambdaruntime runs a Lambda function on this machine. It starts the
+// function's program and serves Lambda's Runtime API
+// (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html) to it: the
+// program asks for events and sends its responses. Tests start the deployed
+// programs with it, and benchmarks measure how long they take to start.
 package lambdaruntime
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,32 +18,32 @@ import (
 	"time"
 )
 
-// Options say what to run.
+// Options describe the function.
 type Options struct {
 	// Command is the program with its arguments, such as the path of a
 	// bootstrap, or an emulator and that path.
 	Command []string
 
-	// Env is the program's environment beside the Runtime API's address, as
-	// NAME=value. Nothing is inherited, as in Lambda.
+	// Env is the program's environment, as NAME=value. The address of the Runtime
+	// API is added. Nothing is inherited, as in Lambda.
 	Env []string
 
-	// Log takes what the program writes. It may be nil.
+	// Log receives what the program writes. It may be nil.
 	Log io.Writer
 
-	// Timeout bounds an invocation as the function's own setting does, 10
-	// seconds when it is 0. The program is told, and not ended.
+	// Timeout limits an invocation as the function's own setting does. 0 means 10
+	// seconds. The program learns its deadline, but it is not stopped.
 	Timeout time.Duration
 }
 
-// A Function is a running function. It takes one event at a time.
+// A Function is a running function. It handles one event at a time.
 type Function struct {
 	timeout time.Duration
 	cmd     *exec.Cmd
 	server  http.Server
 	started time.Time
 	ready   chan struct{} // closed at the first request for an event
-	ended   chan struct{} // closed when the program has ended
+	ended   chan struct{} // closed when the program ends
 	init    time.Duration
 
 	invoking sync.Mutex
@@ -64,15 +63,16 @@ type result struct {
 	err  error
 }
 
-// FunctionError is what the function reported instead of an answer: JSON with
-// the members errorType and errorMessage.
+// A FunctionError is an error that the function reported instead of a response:
+// JSON with the members errorType and errorMessage.
 type FunctionError struct{ Report []byte }
 
 func (e *FunctionError) Error() string {
 	return "the function reported an error: " + string(e.Report)
 }
 
-// Start starts the program. It does not wait for it: see Ready.
+// Start starts the program. It does not wait until the function is ready: see
+// Ready.
 func Start(o Options) (*Function, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,7 +88,7 @@ func Start(o Options) (*Function, error) {
 	if f.timeout == 0 {
 		f.timeout = 10 * time.Second
 	}
-	f.server.Handler = f.api()
+	f.server.Handler = f.handler()
 	go f.server.Serve(listener) // until Stop
 
 	f.cmd = exec.Command(o.Command[0], o.Command[1:]...)
@@ -100,7 +100,7 @@ func Start(o Options) (*Function, error) {
 		return nil, err
 	}
 	go func() {
-		f.cmd.Wait() // how it ended is in f.cmd.ProcessState
+		f.cmd.Wait() // endedError reports how it ended
 		close(f.ended)
 	}()
 	return f, nil
@@ -109,8 +109,8 @@ func Start(o Options) (*Function, error) {
 // PID returns the id of the program's process.
 func (f *Function) PID() int { return f.cmd.Process.Pid }
 
-// Ready waits until the function asks for its first event, and returns the
-// time from the start of the program until then.
+// Ready waits until the function asks for its first event, and returns the time
+// that it needed since the start of the program.
 func (f *Function) Ready(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-f.ready:
@@ -122,8 +122,8 @@ func (f *Function) Ready(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// Invoke hands the function an event and returns its answer. An error is a
-// *FunctionError where the function reported one.
+// Invoke sends an event to the function and returns its response. The error is a
+// *FunctionError if the function reported one.
 func (f *Function) Invoke(ctx context.Context, id string, event []byte) ([]byte, error) {
 	f.invoking.Lock()
 	defer f.invoking.Unlock()
@@ -140,7 +140,7 @@ func (f *Function) Invoke(ctx context.Context, id string, event []byte) ([]byte,
 	for {
 		select {
 		case r := <-f.results:
-			if r.id == id { // else it is late, of an event given up
+			if r.id == id { // otherwise it belongs to an event that timed out
 				return r.body, r.err
 			}
 		case <-f.ended:
@@ -155,31 +155,31 @@ func (f *Function) endedError() error {
 	return fmt.Errorf("the function's program has ended (%s)", f.cmd.ProcessState)
 }
 
-// Stop ends the program, at once as Lambda does.
+// Stop kills the program, as Lambda does.
 func (f *Function) Stop() error {
 	err := f.cmd.Process.Kill()
 	<-f.ended
 	return errors.Join(err, f.server.Close())
 }
 
-// api returns the Runtime API's handler.
-func (f *Function) api() http.Handler {
+// handler returns the Runtime API.
+func (f *Function) handler() http.Handler {
 	const invocations = "/2018-06-01/runtime/invocation/"
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+invocations+"next", f.next)
+	mux.HandleFunc("GET "+invocations+"next", f.sendEvent)
 	mux.HandleFunc("POST "+invocations+"{id}/response", func(w http.ResponseWriter, r *http.Request) {
-		f.answer(w, r, func(body []byte) result { return result{body: body} })
+		f.receiveResult(w, r, func(body []byte) result { return result{body: body} })
 	})
 	mux.HandleFunc("POST "+invocations+"{id}/error", func(w http.ResponseWriter, r *http.Request) {
-		f.answer(w, r, func(body []byte) result { return result{err: &FunctionError{body}} })
+		f.receiveResult(w, r, func(body []byte) result { return result{err: &FunctionError{body}} })
 	})
 	return mux
 }
 
-func (f *Function) next(w http.ResponseWriter, r *http.Request) {
+func (f *Function) sendEvent(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-f.ready:
-	default: // the program asks one thing after another
+	default: // a program sends one request at a time
 		f.init = time.Since(f.started)
 		close(f.ready)
 	}
@@ -190,18 +190,18 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.deadline.UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:local")
 		h.Set("Content-Type", "application/json")
-		w.Write(i.event) // a program that is gone is seen by Invoke
+		w.Write(i.event) // Invoke reports a program that has ended
 	case <-r.Context().Done():
 	}
 }
 
-func (f *Function) answer(w http.ResponseWriter, r *http.Request, as func([]byte) result) {
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(r.Body); err != nil {
+func (f *Function) receiveResult(w http.ResponseWriter, r *http.Request, newResult func(body []byte) result) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	result := as(body.Bytes())
+	result := newResult(body)
 	result.id = r.PathValue("id")
 	select {
 	case f.results <- result:
