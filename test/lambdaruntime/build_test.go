@@ -59,7 +59,7 @@ func runBuild(processor string) ([]byte, error) {
 		}
 	}
 	// The folder is kept, because the go command links only programs that have changed.
-	return exec.Command("make", "-C", root, "binaries", "GOARCH="+processor, "OUT=.leads/functions/"+processor).CombinedOutput()
+	return exec.Command("make", "-C", root, "binaries", "GOARCH="+processor, "OUT=.aws-sam/test/"+processor).CombinedOutput()
 }
 
 // buildFunctions returns a folder with the programs of all functions. It builds
@@ -69,7 +69,7 @@ func buildFunctions(t *testing.T, processor string) string {
 	if output, err := built[processor](); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	return filepath.Join(root, ".leads/functions", processor)
+	return filepath.Join(root, ".aws-sam/test", processor)
 }
 
 // program returns the command that runs a function on this machine.
