@@ -5,14 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// placeholder is what the published reference shows in place of an address. It
-// is accepted so that the reference's own object can be sent back.
+// placeholder stands for an address in the published reference. It is accepted so
+// that clients can send the reference's example.
 const placeholder = "[email protected]"
 
 // validEmail reports whether s is an addr-spec of RFC 5322, section 3.4.1: a
-// dot-atom or a quoted string, "@", and a dot-atom or a literal in brackets;
-// without comments, folding or the obsolete forms. Characters beyond ASCII
-// are allowed as RFC 6532 allows them. Its length is not judged here.
+// dot-atom or a quoted string, "@", and a dot-atom or a literal in brackets,
+// without comments, folding or the obsolete forms. Characters outside ASCII are
+// allowed (RFC 6532). The length is not checked here.
 func validEmail(s string) bool {
 	if s == placeholder {
 		return true
@@ -20,7 +20,7 @@ func validEmail(s string) bool {
 	local := len(s)
 	if strings.HasPrefix(s, `"`) {
 		local = quotedLength(s)
-	} else if i := strings.IndexByte(s, '@'); i >= 0 && dotAtom(s[:i]) {
+	} else if i := strings.IndexByte(s, '@'); i >= 0 && isDotAtom(s[:i]) {
 		local = i
 	}
 	if local >= len(s) || s[local] != '@' {
@@ -33,26 +33,26 @@ func validEmail(s string) bool {
 			return r <= ' ' || r == '[' || r == ']' || r == '\\' || r == 0x7f
 		})
 	}
-	return dotAtom(domain)
+	return isDotAtom(domain)
 }
 
-// dotAtom reports whether s is atoms joined by single dots.
-func dotAtom(s string) bool {
+// isDotAtom reports whether s consists of atoms joined by single dots.
+func isDotAtom(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
-		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool { return !atext(r) }) {
+		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool { return !isAtomText(r) }) {
 			return false
 		}
 	}
 	return true
 }
 
-func atext(r rune) bool {
+func isAtomText(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
 		r >= utf8.RuneSelf || strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
 }
 
 // quotedLength returns the length of the quoted string at the start of s, or
-// len(s) where it is not well formed.
+// len(s) where it is malformed.
 func quotedLength(s string) int {
 	escaped := false
 	for i, r := range s {

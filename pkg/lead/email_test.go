@@ -18,7 +18,7 @@ var (
 		"jürgen@bücher.example", "用户@例え.テスト", "🙂@🙂", "a\u0080@b",
 		"[email protected]",
 	}
-	noAddresses = []string{
+	invalidAddresses = []string{
 		"ada", "@", "ada@", "@example.com", "a@b@c", ".a@b", "a.@b", "a..b@c", "a@.b", "a@b.", "a@b..c",
 		"a b@c", " a@b", "a@b ", "a@b\n", " ", "a\t@b", "a@b\x00", "a\x7f@b", "a@b\x7f",
 		"Ada <ada@example.com>", "<ada@example.com>", "a@b,c@d", "mailto:a@b", "a;b@c", `a"b@c`, `a\b@c`, "a[@b", "a@b]c",
@@ -37,7 +37,7 @@ func TestEmailIsAnAddress(t *testing.T) {
 			t.Errorf("%q is refused: %v", s, err)
 		}
 	}
-	for _, s := range noAddresses {
+	for _, s := range invalidAddresses {
 		_, err := ParseChanges(member("email_id", s))
 		wantViolations(t, err, "email_id", ParameterInvalid)
 	}
@@ -55,8 +55,8 @@ func TestEmailIsAtMost254Bytes(t *testing.T) {
 	}
 }
 
-// grammar is RFC 5322 written down a second time, as an expression: an
-// addr-spec without CFWS but for the white space of a quoted string.
+// grammar is RFC 5322 as a regular expression: an addr-spec without CFWS except the
+// white space in a quoted string.
 var grammar = func() *regexp.Regexp {
 	const (
 		beyond   = `\x{80}-\x{10FFFF}` // RFC 6532
@@ -73,16 +73,16 @@ var grammar = func() *regexp.Regexp {
 }()
 
 func TestEmailAgreesWithTheGrammar(t *testing.T) {
-	// Pieces that make an address as often as they fail to.
+	// Often a valid address, and often not.
 	piece := rapid.SampledFrom([]string{
 		"a", "b.c", "@", "@", ".", `"`, `"x y"`, `\`, `\"`, "[", "]", "[1.2]", " ", "\t", "\n", "\x00", "\x7f", "\u0080", "é", "語", "🙂",
 		"(", ")", "<", ">", ":", ";", ",", "!#$%&'*+-/=?^_`{|}~",
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		var s string
-		if rapid.Bool().Draw(t, "address at first") {
+		if rapid.Bool().Draw(t, "from an address") {
 			s = rapid.SampledFrom(addresses).Draw(t, "address")
-			if rapid.Bool().Draw(t, "spoilt") {
+			if rapid.Bool().Draw(t, "changed") {
 				at := rapid.IntRange(0, utf8.RuneCountInString(s)).Draw(t, "at")
 				runes := []rune(s)
 				s = string(runes[:at]) + piece.Draw(t, "piece") + string(runes[at:])

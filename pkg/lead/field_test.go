@@ -11,9 +11,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// reference returns the object of the published reference: its text, its names
+// readReference returns the object of the published reference: its text, its names
 // in their order, and the kinds of its values.
-func reference(t testing.TB) (text []byte, names []string, kinds []jsontext.Kind) {
+func readReference(t testing.TB) (text []byte, names []string, kinds []jsontext.Kind) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/reference.json")
 	if err != nil {
@@ -39,7 +39,7 @@ func reference(t testing.TB) (text []byte, names []string, kinds []jsontext.Kind
 }
 
 func TestFieldsAreThoseOfTheReference(t *testing.T) {
-	_, names, kinds := reference(t)
+	_, names, kinds := readReference(t)
 	if len(names) != len(readOnly)+len(Fields) {
 		t.Fatalf("the reference has %d members, the lead %d", len(names), len(readOnly)+len(Fields))
 	}
@@ -130,8 +130,8 @@ func member(name, value string) []byte {
 	return append(body, '}')
 }
 
-// wantViolations checks that err is an Invalid of just these, given as
-// parameter and code in turns, and that each says what to do.
+// wantViolations checks that err is a ValidationError with exactly these
+// violations, given as parameter and code in turns, and that each has a message.
 func wantViolations(t testing.TB, err error, want ...any) {
 	t.Helper()
 	var invalid ValidationError
@@ -153,26 +153,31 @@ func wantViolations(t testing.TB, err error, want ...any) {
 	}
 }
 
-func TestUnknownNamesGetTheNearest(t *testing.T) {
-	for name, nearest := range map[string]string{
+func TestSuggestions(t *testing.T) {
+	for name, suggestion := range map[string]string{
 		"lead_nam": "lead_name", "leadName": "lead_name", "LEAD_NAME": "lead_name", "led_naem": "lead_name",
 		"emailid": "email_id", "email": "email_id", "emial_id": "email_id", "Email_Id": "email_id",
 		"City": "city", "citty": "city", "utm_sorce": "utm_source", "firstname": "first_name",
 		"lastName": "last_name", "mobile": "mobile_no", "revenue": "annual_revenue", "employees": "no_of_employees",
 		"telephone": "phone", "name": "lead_name", "unsubscribe": "unsubscribed", "state ": "state",
-		"ID": "id", "createdAt": "created_at", "Updated_At": "updated_at",
+		"ID": "id", "createdAt": "created_at", "Updated_At": "updated_at", "create_at": "created_at",
+		"Company Name": "company_name", "company-name": "company_name", "organisation": "company_name", "EMail": "email_id", "e-mail": "email_id",
+		"ctiy": "city", "phon": "phone", "Phone Number": "phone", "state_": "state", "url": "website", "titel": "title",
 	} {
 		_, err := ParseChanges(member(name, "x"))
 		wantViolations(t, err, name, ParameterUnknown)
-		if err != nil && !strings.Contains(err.Error(), " "+nearest+"?") {
-			t.Errorf("for %q it says %q, want a suggestion of %s", name, err, nearest)
+		if err != nil && !strings.Contains(err.Error(), " "+suggestion+"?") {
+			t.Errorf("for %q it says %q, want a suggestion of %s", name, err, suggestion)
 		}
 	}
-	for _, name := range []string{"", "語", strings.Repeat("city", 100)} {
+	for _, name := range []string{
+		"", "_", "語", strings.Repeat("city", 100), "zip", "zip_code", "is", "i", "idea", "aid", "date", "notes", "street", "address", "x", "foo",
+		"created_by", "deleted", "tags", "rating", "country_code", "lead",
+	} {
 		_, err := ParseChanges(member(name, "x"))
 		wantViolations(t, err, name, ParameterUnknown)
 		if err != nil && strings.Contains(err.Error(), "?") {
-			t.Errorf("for %q it says %q, though nothing is near", name, err)
+			t.Errorf("for %q it says %q, want no suggestion", name, err)
 		}
 	}
 }

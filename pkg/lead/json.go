@@ -12,10 +12,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep a body may nest, its own braces counted.
+// maxDepth is how many levels a body may have, its own braces included.
 const maxDepth = 32
 
-// Reasons for which a body is not the JSON we take, beside those of jsontext.
+// Reasons to refuse a body, besides the errors of jsontext.
 var (
 	errDepth     = fmt.Errorf("it nests deeper than %d levels", maxDepth)
 	errNoObject  = errors.New("it is not an object")
@@ -23,29 +23,29 @@ var (
 	errTruncated = errors.New("it ends too early")
 )
 
-// ParseChanges reads the body of a create or an update: one JSON object whose
-// members are fields, or nothing but white space, which counts as {}. Members
-// that only the server writes (id, created_at, updated_at) are left out. The
-// error is a [*SyntaxError], or an [ValidationError] with every violation found.
+// ParseChanges parses the body of a create or an update: one JSON object whose
+// members are fields. An empty body, or one of white space only, counts as {}.
+// Members that only the server sets (id, created_at, updated_at) are ignored. The
+// error is a [*SyntaxError], or a [ValidationError] with every violation found.
 func ParseChanges(body []byte) ([]Change, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return nil, nil
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
-	changes, found, err := readObject(d)
+	changes, invalid, err := readObject(d)
 	if err != nil {
 		return nil, syntaxError(err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
 		return nil, syntaxError(errTrailing)
 	}
-	if len(found) > 0 {
-		return nil, found
+	if len(invalid) > 0 {
+		return nil, invalid
 	}
 	return changes, nil
 }
 
-func readObject(d *jsontext.Decoder) (changes []Change, found ValidationError, err error) {
+func readObject(d *jsontext.Decoder) (changes []Change, invalid ValidationError, err error) {
 	if t, err := d.ReadToken(); err != nil {
 		return nil, nil, err
 	} else if t.Kind() != '{' {
@@ -60,27 +60,27 @@ func readObject(d *jsontext.Decoder) (changes []Change, found ValidationError, e
 		i := fieldNamed(name)
 		if i < 0 {
 			if !slices.Contains(readOnly, name) {
-				found = append(found, unknown(name))
+				invalid = append(invalid, unknownField(name))
 			}
 			if err := skipValue(d); err != nil {
 				return nil, nil, err
 			}
 			continue
 		}
-		value, wrong, err := readValue(d, &Fields[i])
+		value, violations, err := readValue(d, &Fields[i])
 		if err != nil {
 			return nil, nil, err
 		}
 		changes = append(changes, Change{i, value})
-		found = append(found, wrong...)
+		invalid = append(invalid, violations...)
 	}
 	_, err = d.ReadToken()
-	return changes, found, err
+	return changes, invalid, err
 }
 
-// readValue reads the value of a field. Its error is one of JSON; a value that
-// is JSON but not allowed for the field is in found.
-func readValue(d *jsontext.Decoder, f *Field) (value any, found ValidationError, err error) {
+// readValue reads the value of a field, and says what is wrong with it. err is
+// for text that is not valid JSON.
+func readValue(d *jsontext.Decoder, f *Field) (value any, invalid ValidationError, err error) {
 	kind := d.PeekKind()
 	if kind == '{' || kind == '[' {
 		return nil, ValidationError{wrongType(f)}, skipValue(d)
@@ -94,21 +94,21 @@ func readValue(d *jsontext.Decoder, f *Field) (value any, found ValidationError,
 		return nil, nil, nil
 	case kind == '"' && (f.Kind == Text || f.Kind == Email):
 		s := t.String()
-		return s, f.violations(s), nil
+		return s, f.validateText(s), nil
 	case (kind == 't' || kind == 'f') && f.Kind == Boolean:
 		return t.Bool(), nil, nil
 	case kind == '0' && f.Kind == Decimal:
 		n, ok := ParseNumber(t.String())
 		if !ok {
-			found = ValidationError{{f.Name, ParameterInvalid, fmt.Sprintf(
+			invalid = ValidationError{{f.Name, ParameterInvalid, fmt.Sprintf(
 				"Send a number for %s that has at most 38 significant digits and is 0 or of a magnitude from 1e-130 up to, but not including, 1e126.", f.Name)}}
 		}
-		return n, found, nil
+		return n, invalid, nil
 	}
 	return nil, ValidationError{wrongType(f)}, nil
 }
 
-// skipValue reads a value of any type for its syntax alone.
+// skipValue checks the syntax and the depth of a value and skips it.
 func skipValue(d *jsontext.Decoder) error {
 	depth := d.StackDepth()
 	for {
@@ -135,10 +135,10 @@ func wrongType(f *Field) Violation {
 	return Violation{f.Name, ParameterInvalid, fmt.Sprintf("Send %s for %s, or null.", wanted, f.Name)}
 }
 
-func unknown(name string) Violation {
+func unknownField(name string) Violation {
 	message := "No field has this name; leave it out."
-	if nearest := nearestName(name); nearest != "" {
-		message = fmt.Sprintf("No field has this name; did you mean %s?", nearest)
+	if suggestion := suggestName(name); suggestion != "" {
+		message = fmt.Sprintf("No field has this name; did you mean %s?", suggestion)
 	}
 	return Violation{name, ParameterUnknown, message}
 }
@@ -161,8 +161,8 @@ func syntaxError(err error) *SyntaxError {
 		"The body is not valid: %s%s. Send one JSON object (RFC 8259) in UTF-8.", reason, at)}
 }
 
-// AppendJSON appends the lead as a JSON object to dst: every member, always,
-// in the order of the reference.
+// AppendJSON appends the lead to dst as a JSON object with all members, in the
+// order of the reference.
 func (l *Lead) AppendJSON(dst []byte) []byte {
 	dst = slices.Grow(dst, 1<<10) // most are shorter
 	dst = append(dst, `{"id":"`...)
@@ -178,15 +178,15 @@ func (l *Lead) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendField appends the member of a JSON object that says the value of the
-// field with this index to dst.
+// AppendField appends a field to dst as the member of a JSON object: its name and
+// this value.
 func AppendField(dst []byte, field int, value any) []byte {
 	dst = append(dst, '"')
 	dst = append(dst, Fields[field].Name...)
 	dst = append(dst, `":`...)
 	switch v := value.(type) {
 	case string:
-		// Only text that is valid UTF-8 is ever stored.
+		// It is valid UTF-8: ParseChanges accepts nothing else.
 		dst, _ = jsontext.AppendQuote(dst, v)
 	case bool:
 		dst = strconv.AppendBool(dst, v)

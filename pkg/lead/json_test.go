@@ -47,7 +47,7 @@ func TestParseChanges(t *testing.T) {
 }
 
 func TestReferenceCanBeSentBack(t *testing.T) {
-	text, names, _ := reference(t)
+	text, names, _ := readReference(t)
 	changes, err := ParseChanges(text)
 	if err != nil || len(changes) != len(names)-len(readOnly) {
 		t.Fatalf("%d changes, %v", len(changes), err)
@@ -82,7 +82,7 @@ func wantSyntaxError(t testing.TB, body string, err error, reason string) {
 	}
 }
 
-// secret stands in bodies where no message may show it.
+// secret is in bodies. Error messages must not contain it.
 const secret = "classified"
 
 func TestStrictJSON(t *testing.T) {
@@ -90,7 +90,7 @@ func TestStrictJSON(t *testing.T) {
 	deepObject := func(n int) string { return strings.Repeat(`{"a":`, n-1) + "{}" + strings.Repeat("}", n-1) }
 	const twice, deeper, noObject, after, early = "occurs twice", "deeper than 32", "not an object", "something follows", "too early"
 	for body, reason := range map[string]string{
-		// Names that occur twice, whatever they name and however they are written.
+		// Duplicate names, also in values that are ignored and with escapes.
 		`{"city":"a","city":"a"}`:                   twice,
 		`{"city":"a","c\u0069ty":"` + secret + `"}`: twice,
 		`{"` + secret + `":1,"` + secret + `":1}`:   twice,
@@ -219,7 +219,7 @@ func TestValuesAreNotConverted(t *testing.T) {
 				case kind != own[f.Kind]:
 					wantViolations(t, err, f.Name, ParameterInvalid)
 				case f.Kind == Email:
-					wantViolations(t, err, f.Name, ParameterInvalid) // no address
+					wantViolations(t, err, f.Name, ParameterInvalid) // not an address
 				case err != nil || !slices.ContainsFunc(changes, func(c Change) bool { return c.Field == i }):
 					t.Errorf("%s: %v, %v", body, changes, err)
 				}
@@ -270,10 +270,10 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// FuzzParseChanges: never a panic; an error of a documented kind, or changes
-// that say what the body says and come back byte for byte.
+// FuzzParseChanges looks for a panic, an undocumented error, or changes that differ
+// from the body or do not round-trip.
 func FuzzParseChanges(f *testing.F) {
-	reference, _, _ := reference(f)
+	reference, _, _ := readReference(f)
 	for _, body := range []string{
 		string(reference), "", "{}", " ", "[]", `{"city":"Oslo","annual_revenue":-12.50e-3,"disabled":true,"status":null}`,
 		`{"c\u0069ty":"\ud83d\ude42","email_id":"\"a b\"@[::]"}`, `{"city":"a","city":"b"}`, "{\"city\":\"\xff\"}", `{"a":[{"b":1e999}]}`,
@@ -287,8 +287,8 @@ func FuzzParseChanges(f *testing.F) {
 		var invalid ValidationError
 		switch {
 		case err == nil:
-			sayTheSame(t, body, changes)
-			comeBack(t, changes)
+			wantSameValues(t, body, changes)
+			wantRoundTrip(t, changes)
 		case changes != nil:
 			t.Errorf("changes beside the error %v", err)
 		case errors.As(err, &syntax):
@@ -301,25 +301,25 @@ func FuzzParseChanges(f *testing.F) {
 	})
 }
 
-// sayTheSame compares changes with what encoding/json reads in the body.
-func sayTheSame(t *testing.T, body []byte, changes []Change) {
-	said := map[string]any{}
+// wantSameValues compares changes with what encoding/json decodes.
+func wantSameValues(t *testing.T, body []byte, changes []Change) {
+	sent := map[string]any{}
 	if len(bytes.TrimSpace(body)) > 0 {
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
-		if err := d.Decode(&said); err != nil {
+		if err := d.Decode(&sent); err != nil {
 			t.Fatalf("encoding/json refuses what was taken: %v", err)
 		}
 	}
 	for _, name := range readOnly {
-		delete(said, name)
+		delete(sent, name)
 	}
-	if len(said) != len(changes) {
-		t.Errorf("%d members became %d changes", len(said), len(changes))
+	if len(sent) != len(changes) {
+		t.Errorf("%d members became %d changes", len(sent), len(changes))
 	}
 	for _, c := range changes {
 		name := Fields[c.Field].Name
-		want, given := said[name]
+		want, given := sent[name]
 		if n, ok := want.(json.Number); ok {
 			got, _ := c.Value.(Number)
 			a, okA := new(big.Rat).SetString(string(got))
@@ -333,7 +333,7 @@ func sayTheSame(t *testing.T, body []byte, changes []Change) {
 	}
 }
 
-// mantissaOf leaves the exponent out of a zero, which may be of any size.
+// mantissaOf removes the exponent of a zero, which may have any size.
 func mantissaOf(number string) string {
 	if mantissa, _, ok := strings.Cut(strings.ToLower(number), "e"); ok && strings.Trim(mantissa, "-0.") == "" {
 		return "0"
@@ -341,8 +341,8 @@ func mantissaOf(number string) string {
 	return number
 }
 
-// comeBack sends a lead of these changes back as it is answered.
-func comeBack(t *testing.T, changes []Change) {
+// wantRoundTrip checks that an answered lead can be sent back unchanged.
+func wantRoundTrip(t *testing.T, changes []Change) {
 	l := Lead{ID: newID(time.UnixMilli(0), 0), Values: Defaults()}
 	l.Values.Apply(changes)
 	answer := l.AppendJSON(nil)

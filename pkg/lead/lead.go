@@ -1,26 +1,24 @@
-// Package lead is the CRM lead: its fields, what a valid one is, how it looks
-// in JSON, and what a store of leads promises.
+// Package lead defines the CRM lead: its fields and their rules, its JSON form,
+// and the interface of a store of leads.
 //
-// The fields stand in one table, [Fields]; decoding, validation, encoding and
-// storage all walk that table, so that a field is added in one line.
+// All fields are in one table, [Fields]. Parsing, validation, encoding and
+// storage use this table, so that a new field is one new line.
 //
-// The package knows nothing of HTTP or of AWS. Beside the standard library it
-// uses jsontext, the token layer of the coming encoding/json/v2, because the
-// old encoding/json accepts duplicate names and invalid UTF-8 in silence.
+// The package uses neither AWS nor net/http. It parses JSON with jsontext, because
+// encoding/json accepts duplicate names and invalid UTF-8 without an error.
 package lead
 
 import "time"
 
-// Lead is one lead as it stands in a store.
+// Lead is a stored lead.
 type Lead struct {
 	ID ID
 
-	// CreatedAt and UpdatedAt are in UTC. JSON shows them in whole seconds;
-	// CreatedAt keeps its nanoseconds inside, and with them the order of the
-	// list.
+	// CreatedAt and UpdatedAt are in UTC. JSON has only their whole seconds.
+	// Lists are sorted by CreatedAt, to the nanosecond.
 	CreatedAt, UpdatedAt time.Time
 
-	// Version is 1 when the lead is made and grows by one with each update.
+	// Version is 1 for a new lead and grows by one with each update.
 	Version int64
 
 	Values Values
@@ -30,7 +28,7 @@ type Lead struct {
 // a string, a bool or a [Number], or nil for a field that was never set.
 type Values [len(Fields)]any
 
-// Defaults returns the values of a lead for which nothing was sent.
+// Defaults returns the values of a lead that was created without any field.
 func Defaults() Values {
 	var v Values
 	for i := range Fields {
@@ -46,8 +44,8 @@ type Change struct {
 	Value any
 }
 
-// Apply sets the changed fields. A cleared field goes back to its default, or
-// to nil where it has none.
+// Apply sets the changed fields. A cleared field gets its default, or nil where
+// it has none.
 func (v *Values) Apply(changes []Change) {
 	for _, c := range changes {
 		if v[c.Field] = c.Value; c.Value == nil {

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Number is a decimal number in the one way in which this package writes it:
-// plain digits where they are few, else scientific notation; no superfluous
-// zero, no negative zero. It is valid JSON, and equal numbers are equal texts.
+// Number is a decimal number in canonical form: plain digits where they are few,
+// otherwise scientific notation, without unnecessary zeros or a negative zero. It
+// is valid JSON, and equal numbers have equal texts.
 type Number string
 
-// The bounds of a DynamoDB number, see
+// The limits of a DynamoDB number, see
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html.
 const (
 	maxDigits    = 38
@@ -18,15 +18,15 @@ const (
 	maxMagnitude = 125  // of 9.99…e125
 )
 
-// ParseNumber reads a JSON number. It reports false for one that cannot be
-// kept exactly: more than 38 significant digits, or a magnitude other than 0
+// ParseNumber parses a JSON number. It reports false for one that cannot be
+// stored exactly: more than 38 significant digits, or a magnitude other than 0
 // and 1e-130 to 9.99…e125.
 func ParseNumber(text string) (Number, bool) {
 	digits, negative := strings.CutPrefix(text, "-")
 	exponent := 0
 	if i := strings.IndexAny(digits, "eE"); i >= 0 {
-		// An exponent out of int's range is cut to its end: still far out
-		// of ours, and harmless for a zero.
+		// Atoi returns the nearest int for an exponent that is out of range.
+		// The limit keeps the additions below from overflowing.
 		exponent, _ = strconv.Atoi(digits[i+1:])
 		exponent = min(max(exponent, -1<<40), 1<<40)
 		digits = digits[:i]
@@ -46,14 +46,14 @@ func ParseNumber(text string) (Number, bool) {
 	if len(digits) > maxDigits || magnitude < minMagnitude || magnitude > maxMagnitude {
 		return "", false
 	}
-	text = format(digits, exponent, magnitude)
+	text = formatNumber(digits, exponent, magnitude)
 	if negative {
 		text = "-" + text
 	}
 	return Number(text), true
 }
 
-func format(digits string, exponent, magnitude int) string {
+func formatNumber(digits string, exponent, magnitude int) string {
 	switch {
 	case exponent >= 0 && magnitude < 21: // as JavaScript does
 		return digits + strings.Repeat("0", exponent)

@@ -56,7 +56,7 @@ func abridged(text string) string {
 	return text
 }
 
-// A decimal is what a JSON number says: digits × 10^exponent.
+// decimal is the value of a JSON number: digits × 10^exponent.
 type decimal struct {
 	digits   *big.Int
 	exponent int64
@@ -71,7 +71,7 @@ func (d decimal) value() *big.Rat {
 	return new(big.Rat).SetInt(power.Mul(power, d.digits))
 }
 
-// fits reports whether a DynamoDB number holds the decimal.
+// fits reports whether a DynamoDB number can hold the decimal.
 func (d decimal) fits() bool {
 	if d.digits.Sign() == 0 {
 		return true
@@ -95,8 +95,8 @@ func (d decimal) fits() bool {
 	return size.Cmp(least) >= 0 && size.Cmp(beyond) < 0
 }
 
-// numberText draws the text of a JSON number, and what it says.
-func numberText(t *rapid.T) (string, decimal) {
+// drawNumber draws the text of a JSON number, and its value.
+func drawNumber(t *rapid.T) (string, decimal) {
 	whole := rapid.StringMatching(`0|[1-9][0-9]{0,5}|[1-9][0-9]{30,40}|[1-9]0{30,140}`).Draw(t, "whole")
 	fraction := rapid.StringMatching(`|[0-9]{1,5}|[0-9]{30,40}|0{30,140}[1-9]?`).Draw(t, "fraction")
 	exponent := rapid.OneOf(rapid.Just[int64](0), rapid.Int64Range(-180, 180), rapid.Int64Range(-5000, 5000), rapid.Int64()).Draw(t, "exponent")
@@ -112,28 +112,28 @@ func numberText(t *rapid.T) (string, decimal) {
 		}
 		text = fmt.Sprintf(format, text, rapid.SampledFrom([]string{"e", "E"}).Draw(t, "e"), exponent)
 	}
-	// A sum out of range is far out of ours either way.
+	// Avoid an overflow. The number is far out of range either way.
 	if exponent > -1<<62 {
 		exponent -= int64(len(fraction))
 	}
 	return text, decimal{digits, exponent}
 }
 
-func TestNumbersAreKeptExactlyOrRefused(t *testing.T) {
+func TestNumbersAreExactOrRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text, said := numberText(t)
+		text, want := drawNumber(t)
 		n, ok := ParseNumber(text)
-		if ok != said.fits() {
-			t.Fatalf("ParseNumber(%s) = %q, %t, want %t", text, n, ok, said.fits())
+		if ok != want.fits() {
+			t.Fatalf("ParseNumber(%s) = %q, %t, want %t", text, n, ok, want.fits())
 		}
 		if !ok {
 			return
 		}
 		if v := jsontext.Value(n); !v.IsValid() || v.Kind() != '0' {
-			t.Fatalf("%s is no JSON number", n)
+			t.Fatalf("%s is not a JSON number", n)
 		}
 		value, valid := new(big.Rat).SetString(string(n))
-		if !valid || said.digits.Sign() != 0 && value.Cmp(said.value()) != 0 || said.digits.Sign() == 0 && n != "0" {
+		if !valid || want.digits.Sign() != 0 && value.Cmp(want.value()) != 0 || want.digits.Sign() == 0 && n != "0" {
 			t.Fatalf("%s became %s", text, n)
 		}
 		if again, ok := ParseNumber(string(n)); !ok || again != n {
@@ -142,15 +142,15 @@ func TestNumbersAreKeptExactlyOrRefused(t *testing.T) {
 	})
 }
 
-func TestEqualNumbersAreEqualTexts(t *testing.T) {
+func TestEqualNumbersHaveEqualTexts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text, said := numberText(t)
+		text, want := drawNumber(t)
 		n, ok := ParseNumber(text)
-		if !ok || said.digits.Sign() == 0 {
+		if !ok || want.digits.Sign() == 0 {
 			return
 		}
 		zeros := rapid.IntRange(0, 50).Draw(t, "zeros")
-		other := fmt.Sprintf("%v%se%d", said.digits, strings.Repeat("0", zeros), said.exponent-int64(zeros))
+		other := fmt.Sprintf("%v%se%d", want.digits, strings.Repeat("0", zeros), want.exponent-int64(zeros))
 		if same, ok := ParseNumber(other); !ok || same != n {
 			t.Fatalf("%s became %s, and %s became %s", text, n, other, same)
 		}

@@ -11,79 +11,93 @@ import (
 
 // Errors of a [Store].
 var (
-	// ErrNotFound: the tenant has no such lead. Another tenant's lead, a
-	// deleted one and one that never was are all the same.
+	// ErrNotFound means that the tenant has no such lead. It does not tell
+	// another tenant's lead, a deleted one and one that never existed apart.
 	ErrNotFound = errors.New("no such lead")
 
-	// ErrPreconditionFailed: the lead is not at a version that the caller
-	// asked for. Nothing changed.
+	// ErrPreconditionFailed means that the lead is at a version that the
+	// [Precondition] excludes. Nothing was changed.
 	ErrPreconditionFailed = errors.New("the lead is at another version")
 
-	// ErrKeyReused: the idempotency key came before, with other values.
+	// ErrKeyReused means that the idempotency key was used with other values.
 	ErrKeyReused = errors.New("the idempotency key was used with other values")
 
-	// ErrKeyInUse: another create with the same idempotency key was under way
-	// for as long as the caller could wait.
+	// ErrKeyInUse means that another create with the same idempotency key was
+	// running for as long as the caller could wait.
 	ErrKeyInUse = errors.New("the idempotency key is in use")
 )
 
-// UnavailableError is a fault that passes: nothing was done, or nobody knows whether
-// it was, and the same call may be sent again.
+// UnavailableError is a temporary error. It is not known whether anything was
+// done, and the caller may send the same call again.
 type UnavailableError struct {
-	Throttled  bool          // the database asked for fewer calls
-	RetryAfter time.Duration // a sensible pause
-	Err        error         // for the log
+	Throttled  bool          // the database asked for fewer requests
+	RetryAfter time.Duration // how long to wait before sending the call again
+	Err        error         // the cause, for the log
 }
 
 func (e *UnavailableError) Error() string {
-	return fmt.Sprintf("busy, try again in %v: %v", e.RetryAfter, e.Err)
+	return fmt.Sprintf("unavailable, try again in %v: %v", e.RetryAfter, e.Err)
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Store keeps the leads of many tenants; no call crosses from one to another.
-// It is safe for concurrent use. Beside the errors named at each method, each
-// may return a [*UnavailableError], or another error that nobody foresaw.
+// Store keeps the leads of many tenants. A call reaches only the leads of its
+// tenant. A Store is safe for concurrent use. Besides the errors named at each
+// method, every method may return a [*UnavailableError], or an unexpected error.
 type Store interface {
-	// Create makes a lead of these values. Called again with the same key of
-	// once, it makes no second one: it returns the lead as it was first made,
-	// and replayed is true; with other values it returns ErrKeyReused. ErrKeyInUse
-	// means that the outcome of the first is not known yet.
-	Create(ctx context.Context, t Tenant, values Values, once IdempotencyKey) (made Lead, replayed bool, err error)
+	// Create creates a lead with these values. When called again with the same
+	// idempotency key, it creates no second lead: it returns the lead as it was
+	// first created and replayed is true, or ErrKeyReused where the values
+	// differ. It returns ErrKeyInUse where the result of the first call is not
+	// known yet.
+	Create(ctx context.Context, t Tenant, values Values, key IdempotencyKey) (created Lead, replayed bool, err error)
 
-	// Retrieve returns the lead, or ErrNotFound. It reads its own writes.
+	// Retrieve returns the lead, or ErrNotFound. It sees every earlier write.
 	Retrieve(ctx context.Context, t Tenant, id ID) (Lead, error)
 
-	// List returns at most limit leads, newest first, after skipping offset of
-	// them, and the exact number of all.
+	// List returns at most limit leads, newest first, after skipping offset
+	// leads. total is the exact number of all leads.
 	List(ctx context.Context, t Tenant, limit int, offset int64) (leads []Lead, total int64, err error)
 
-	// Update changes these fields and no others, and returns the whole lead.
-	// No changes change nothing, UpdatedAt included. It returns ErrNotFound,
-	// or ErrPreconditionFailed.
+	// Update changes these fields and returns the whole lead. Without changes
+	// it changes nothing, UpdatedAt included. It returns ErrNotFound or
+	// ErrPreconditionFailed.
 	Update(ctx context.Context, t Tenant, id ID, changes []Change, only Precondition) (Lead, error)
 
-	// Delete removes the lead for good. It returns ErrNotFound, or
+	// Delete deletes the lead permanently. It returns ErrNotFound or
 	// ErrPreconditionFailed.
 	Delete(ctx context.Context, t Tenant, id ID, only Precondition) error
 }
 
-// IdempotencyKey names a create that must happen once. The zero IdempotencyKey is no name: every
-// such create makes a lead.
-type IdempotencyKey struct {
-	// Source keeps the names of one kind of caller apart from those of
-	// another: "http", "sqs", …
-	Source string
-	Key    string
-	TTL    time.Duration // how long the name is remembered
+// CreateRequest is a lead to create, as one of many.
+type CreateRequest struct {
+	Values Values
+	Key    IdempotencyKey
 }
 
-// MaxIdempotencyKey is the greatest length in bytes of the key that a client
-// gives to a [IdempotencyKey].
+// CreateResult is the result of a [CreateRequest]. Its members are the results of
+// [Store].Create.
+type CreateResult struct {
+	Lead     Lead
+	Replayed bool
+	Err      error
+}
+
+// IdempotencyKey identifies a create that must happen only once. With the zero
+// IdempotencyKey every call creates a lead.
+type IdempotencyKey struct {
+	// Source keeps the keys of different kinds of callers apart: "http",
+	// "sqs", …
+	Source string
+	Key    string
+	TTL    time.Duration // how long the key is remembered
+}
+
+// MaxIdempotencyKey is the greatest length in bytes of a client's idempotency key.
 const MaxIdempotencyKey = 255
 
-// ValidIdempotencyKey reports whether a client may give this key: 1 to
-// [MaxIdempotencyKey] printable characters of ASCII.
+// ValidIdempotencyKey reports whether a client may send this key: 1 to
+// [MaxIdempotencyKey] printable ASCII characters.
 func ValidIdempotencyKey(key string) bool {
 	return key != "" && len(key) <= MaxIdempotencyKey && !strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' })
 }
@@ -91,13 +105,13 @@ func ValidIdempotencyKey(key string) bool {
 // Precondition says at which versions of a lead a call may take effect. The
 // zero Precondition always holds.
 type Precondition struct {
-	Match     *Versions // nil, or the version must be among these
-	NoneMatch *Versions // nil, or the version must not be among these
+	Match     *Versions // nil, or the version must be one of these
+	NoneMatch *Versions // nil, or the version must be none of these
 }
 
 // Versions is a set of versions of a lead.
 type Versions struct {
-	Any  bool // every version there is
+	Any  bool // every version
 	List []int64
 }
 

@@ -2,7 +2,7 @@ package lead
 
 import "strings"
 
-// A Mode separates an account's trial data from its real data.
+// Mode separates an account's test data from its real data.
 type Mode string
 
 const (
@@ -13,17 +13,16 @@ const (
 // Valid reports whether m is one of the modes.
 func (m Mode) Valid() bool { return m == Test || m == Live }
 
-// A Tenant is what leads and idempotency records belong to: one account in one
-// mode. Nothing crosses from one tenant to another.
+// Tenant is an account in one mode. Every lead and every idempotency record belongs
+// to one tenant, and is not visible to others.
 type Tenant struct {
 	Account string // see ValidAccount
 	Mode    Mode
 }
 
 // ValidAccount reports whether name can name an account: 1 to 32 lower-case
-// letters, digits and hyphens, with no hyphen at either end. That is a DNS
-// label (RFC 1123, section 2.1): safe in logs, in keys of a table and in host
-// names.
+// letters, digits and hyphens, with no hyphen at either end. Such a name is a DNS
+// label (RFC 1123, section 2.1), and safe in logs and in keys of a table.
 func ValidAccount(name string) bool {
 	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
 	return 1 <= len(name) && len(name) <= 32 &&

@@ -16,15 +16,15 @@ const (
 	ParameterTooLong Code = "parameter_too_long"
 )
 
-// Violation says what is wrong with one parameter and what to do about it.
+// Violation says what is wrong with a parameter or field and what to do about it.
 type Violation struct {
-	Param   string
-	Code    Code
-	Message string
+	Param   string `json:"param"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
 }
 
-// ValidationError is the error of a request that breaks rules: every one of them, in
-// the order in which they stand in the request.
+// ValidationError is the error of a request that breaks rules. It lists every
+// violation, at least one, in the order of the request.
 type ValidationError []Violation
 
 func (e ValidationError) Error() string {
@@ -35,16 +35,16 @@ func (e ValidationError) Error() string {
 	return strings.Join(messages, " ")
 }
 
-// SyntaxError is the error of a body that is not one JSON object. It says what
-// is wrong without repeating any of the body.
+// SyntaxError is the error of a body that is not one JSON object. The message
+// repeats nothing of the body, because it may be logged.
 type SyntaxError struct{ Message string }
 
 func (e *SyntaxError) Error() string { return e.Message }
 
-// violations returns what is wrong with a text for the field.
-func (f *Field) violations(s string) (found ValidationError) {
+// validateText returns what is wrong with a text as the value of the field.
+func (f *Field) validateText(s string) (invalid ValidationError) {
 	add := func(code Code, format string, args ...any) {
-		found = append(found, Violation{f.Name, code, fmt.Sprintf(format, args...)})
+		invalid = append(invalid, Violation{f.Name, code, fmt.Sprintf(format, args...)})
 	}
 	if f.Kind == Email {
 		if len(s) > f.Max {
@@ -52,7 +52,7 @@ func (f *Field) violations(s string) (found ValidationError) {
 		} else if s != "" && !validEmail(s) {
 			add(ParameterInvalid, "Send an e-mail address such as name@example.com for %s, or an empty string.", f.Name)
 		}
-		return found
+		return invalid
 	}
 	if utf8.RuneCountInString(s) > f.Max {
 		add(ParameterTooLong, "Send at most %d characters for %s.", f.Max, f.Name)
@@ -60,5 +60,5 @@ func (f *Field) violations(s string) (found ValidationError) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }) {
 		add(ParameterInvalid, "Send %s without control characters other than tab, line feed and carriage return.", f.Name)
 	}
-	return found
+	return invalid
 }
