@@ -1,16 +1,16 @@
-// Package api is the HTTP side of the lead API, in the words of net/http: its
-// routes, what each takes and answers, who may call it, and how an error looks.
-// The description for clients is openapi.yaml.
+// Package api serves the lead API over net/http: its routes, their parameters
+// and answers, authentication, and the form of errors. openapi.yaml describes
+// the same for clients.
 //
-// A request's way, the same behind a ServeMux, in a test and in Lambda:
+// Every request takes these steps, behind any HTTP server and in Lambda:
 //
-//	Handler    request id, time limit, panics, the log line        api.go
-//	match      path and method: 404, 405, OPTIONS                  routes.go
-//	receive    the body, as far as it comes in time: 503           crowd.go
-//	enter      only so many requests at once: 503                  crowd.go
-//	authorize  the API key and its scopes: 401, 403                auth.go
-//	endpoint   parameters, the store, the answer                   leads.go
-//	fail       an error becomes a status and a body, in one place  errors.go
+//	Handler     request id, time limit, panics, log line           api.go
+//	findRoute   path and method: 404, 405, OPTIONS                 routes.go
+//	readBody    the body, within a time limit: 503                 body.go
+//	limiter     the number of requests in flight: 503              limiter.go
+//	authorize   the API key and its scopes: 401, 403               auth.go
+//	endpoint    parameters, the store, the answer                  leads.go
+//	fail        turns an error into a status and a body            errors.go
 package api
 
 import (
@@ -30,31 +30,30 @@ import (
 )
 
 const (
-	// timeLimit is the longest that a request may take. API Gateway waits for
-	// 30 seconds.
+	// timeLimit is the longest time that a request may take. API Gateway waits
+	// for 30 seconds.
 	timeLimit = 10 * time.Second
 
-	// margin is the time kept for sending the answer before the deadline of
-	// whoever waits for it: Lambda ends a function that is late.
+	// margin is the time that is kept for sending the answer before the
+	// caller's own deadline: Lambda stops a function that is late.
 	margin = 300 * time.Millisecond
 )
 
-// Config is what an API is made of. A handler that serves no route needs none
-// of it but Log.
+// Config is what an API needs. A handler without routes needs only Log.
 type Config struct {
 	Leads lead.Store
 	Keys  apikey.Store
 	Log   *slog.Logger     // nil for no log
-	Now   func() time.Time // nil for the clock
+	Now   func() time.Time // nil for time.Now
 }
 
-// API answers requests.
+// API answers requests. It is safe for concurrent use.
 type API struct {
-	leads lead.Store
-	keys  *apikey.Authenticator
-	log   *slog.Logger
-	now   func() time.Time
-	crowd crowd
+	leads   lead.Store
+	keys    *apikey.Authenticator
+	log     *slog.Logger
+	now     func() time.Time
+	limiter limiter
 }
 
 // New returns the API over these stores.
@@ -65,156 +64,100 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &API{c.Leads, apikey.NewAuthenticator(c.Keys, c.Now), c.Log, c.Now, newCrowd()}
+	return &API{c.Leads, apikey.NewAuthenticator(c.Keys, c.Now), c.Log, c.Now, newLimiter()}
 }
 
-// Handler returns the handler of these routes. What belongs to none of them is
-// answered with the 404 or 405 of the whole API.
+// Handler returns a handler of these routes. It answers requests for other
+// routes with 404, and unknown methods with 405 and the methods of the whole API.
 func (a *API) Handler(routes ...Route) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(client http.ResponseWriter, r *http.Request) {
 		start := a.now()
-		x := &exchange{client: w, requestID: requestID(r.Context())}
+		w := &response{client: client, requestID: requestID(r.Context())}
 		ctx, cancel := context.WithTimeout(r.Context(), timeLeft(r.Context()))
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
-				x.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-				x.answer()
+				w.fail(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				w.send()
 			}
-			if !priming(r.Context()) {
-				a.logLine(x, a.now().Sub(start))
+			if r.Context().Value(noLogKey{}) == nil {
+				a.writeLog(w, a.now().Sub(start))
 			}
 		}()
 		h := w.Header()
-		h.Set("Request-Id", x.requestID)
+		h.Set("Request-Id", w.requestID)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		if err := a.serve(x, r.WithContext(ctx), routes); err != nil {
-			x.fail(err)
+		if err := a.serve(w, r.WithContext(ctx), routes); err != nil {
+			w.fail(err)
 		}
-		x.answer()
+		w.send()
 	})
 }
 
-// serve answers a request or returns the error that is its answer.
-func (a *API) serve(x *exchange, r *http.Request, routes []Route) error {
-	found, id, allow := match(r)
-	x.route = found.Name
-	served := slices.IndexFunc(routes, func(route Route) bool { return route.Operation == found })
+// serve answers a request, or returns the error to answer with.
+func (a *API) serve(w *response, r *http.Request, routes []Route) error {
+	route, id, allow := findRoute(r)
+	w.route = route.Name
 	switch {
 	case allow == nil:
 		return errRouteUnknown
 	case r.Method == http.MethodOptions:
-		x.Header().Set("Allow", strings.Join(allow, ", "))
-		x.status = http.StatusNoContent
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		w.status = http.StatusNoContent
 		return nil
-	case found.Name == "":
-		x.Header().Set("Allow", strings.Join(allow, ", "))
+	case route.Name == "":
+		w.Header().Set("Allow", strings.Join(allow, ", "))
 		return errMethodNotAllowed
-	case served < 0:
+	case !slices.ContainsFunc(routes, func(served Route) bool { return served.Name == route.Name }):
 		return errRouteUnknown
 	}
-	body, bodyErr := a.receive(x, r)
+	body, bodyErr := a.readBody(w, r)
 	if errors.As(bodyErr, new(*lead.UnavailableError)) {
 		return bodyErr
 	}
-	if err := a.crowd.enter(); err != nil {
-		return err
+	if !a.limiter.inFlight.TryAcquire(1) {
+		return errTooManyRequests
 	}
-	defer a.crowd.leave()
-	if err := a.work(routes[served], &call{exchange: x, r: r, id: id, body: body, bodyErr: bodyErr}); err != nil {
-		x.fail(err)
+	defer a.limiter.inFlight.Release(1)
+	if err := a.callEndpoint(route, w, &request{Request: r, id: id, body: body, bodyErr: bodyErr}); err != nil {
+		w.fail(err)
 	}
-	x.answer()
+	w.send()
 	return nil
 }
 
-// work calls the endpoint for a request that may be made. Only for that long it
-// has a place at work: no client keeps one by being slow.
-func (a *API) work(route Route, c *call) (err error) {
-	if err := a.crowd.begin(c.r.Context()); err != nil {
+// callEndpoint authorizes the request and calls the endpoint. A worker slot is
+// held only meanwhile, so a client that is slow to send its body or to take its
+// answer cannot occupy one.
+func (a *API) callEndpoint(route Route, w *response, r *request) (err error) {
+	if a.limiter.workers.Acquire(r.Context(), 1) != nil {
+		return errTooManyRequests
+	}
+	defer a.limiter.workers.Release(1)
+	if r.tenant, err = a.authorize(w, r.Request); err != nil {
 		return err
 	}
-	defer a.crowd.end()
-	if c.tenant, err = a.authorize(c.exchange, c.r); err != nil {
-		return err
-	}
-	return route.endpoint(a, c)
+	return route.endpoint(a, w, r)
 }
 
-// call is a request to an endpoint, by someone who may make it.
-type call struct {
-	*exchange
-	r      *http.Request
-	tenant lead.Tenant
-	id     string // of the path, as the client wrote it
-
+// request is a request to an endpoint.
+type request struct {
+	*http.Request
+	tenant  lead.Tenant
+	id      string // of the path, without escapes
 	body    []byte
-	bodyErr error // where it could not be read
+	bodyErr error // where the body could not be read
 }
 
-// exchange is an answer in the making, and what the log says of it.
-type exchange struct {
-	client    http.ResponseWriter
-	requestID string
-	route     string // "" where none matched
-	status    int    // 0 until there is an answer
-	content   []byte // of the answer
-	answered  bool   // the client has it, or has begun to get it
-	key       apikey.Key
-	err       error // what made it fail, for the log alone
-}
-
-func (x *exchange) Header() http.Header { return x.client.Header() }
-
-// send makes JSON the answer.
-func (x *exchange) send(status int, body []byte) {
-	x.Header().Set("Content-Type", "application/json")
-	x.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	x.status, x.content = status, body
-}
-
-// answer sends the answer to the client, once. An error is of the connection,
-// and nobody is left to hear of it.
-func (x *exchange) answer() {
-	if x.answered {
-		return
+// timeLeft returns how long a request may take.
+func timeLeft(ctx context.Context) time.Duration {
+	left := timeLimit
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(deadline)-margin)
 	}
-	x.answered = true
-	x.client.WriteHeader(x.status)
-	x.client.Write(x.content) //nolint:errcheck
-	// At once, and not when the log has its line. In Lambda there is nothing to do.
-	http.NewResponseController(x.client).Flush() //nolint:errcheck
+	return left
 }
-
-func (a *API) logLine(x *exchange, took time.Duration) {
-	level, attrs := slog.LevelInfo, []slog.Attr{
-		slog.String("request_id", x.requestID),
-		slog.String("route", x.route),
-		slog.Int("status", x.status),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
-		slog.String("account", x.key.Tenant.Account),
-		slog.String("mode", string(x.key.Tenant.Mode)),
-		slog.String("key_id", x.key.ID),
-	}
-	// Not by the status of the answer: that may have begun before the fault.
-	if x.err != nil && problemOf(x.err).status >= http.StatusInternalServerError {
-		level = slog.LevelError
-		attrs = append(attrs, slog.String("error", x.err.Error()))
-	}
-	a.log.LogAttrs(context.Background(), level, "request", attrs...)
-}
-
-type primingKey struct{}
-
-// Priming returns a context for a request that nobody sent, which makes a process
-// ready for others: it reads ahead the keys that these may have, and leaves no
-// line in the log.
-func Priming(ctx context.Context) context.Context {
-	return context.WithValue(ctx, primingKey{}, true)
-}
-
-func priming(ctx context.Context) bool { return ctx.Value(primingKey{}) != nil }
 
 type requestIDKey struct{}
 
@@ -230,10 +173,9 @@ func requestID(ctx context.Context) string {
 	return rand.Text()
 }
 
-func timeLeft(ctx context.Context) time.Duration {
-	left := timeLimit
-	if deadline, ok := ctx.Deadline(); ok {
-		left = min(left, time.Until(deadline)-margin)
-	}
-	return left
+type noLogKey struct{}
+
+// WithoutLog returns a context whose requests are not logged.
+func WithoutLog(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noLogKey{}, true)
 }

@@ -17,25 +17,25 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-// origin is where the handlers in memory seem to be.
+// origin is the origin of the URLs in requests to handlers in memory.
 const origin = "http://leads.test"
 
-// world is an API over a table of its own on a real engine. Every answer is
-// held to openapi.yaml.
-type world struct {
+// fixture is an API with its own table in a real database engine. Every answer is
+// checked against openapi.yaml.
+type fixture struct {
 	client    *dynamodb.Client
 	meter     *dynamotest.Meter
 	table     *dynamo.Table
-	keys      map[string]string // by the names of package contract
+	keys      map[string]string // by their names in package contract
 	log       *log
 	config    api.Config
 	transport http.RoundTripper
 }
 
-func newWorld(t testing.TB) *world {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	client, meter := dynamotest.Start(t)
-	w := &world{client: client, meter: meter, table: dynamo.New(client, dynamotest.TableName), log: &log{}}
+	w := &fixture{client: client, meter: meter, table: dynamo.New(client, dynamotest.TableName), log: &log{}}
 	var err error
 	if w.keys, err = contract.CreateKeys(t.Context(), w.table); err != nil {
 		t.Fatal(err)
@@ -46,10 +46,10 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// start begins the API anew, with nothing in its memory.
-func (w *world) start(t testing.TB) {
+// start starts the API anew, with empty caches.
+func (w *fixture) start(t testing.TB) {
 	handler := api.New(w.config).Handler(api.Routes()...)
-	w.transport = describe(t).checked(t, contract.Handler(handler))
+	w.transport = describe(t).checkTransport(t, contract.Handler(handler))
 }
 
 // answer is an answer read to its end.
@@ -61,7 +61,7 @@ type answer struct {
 
 // send sends a request with the key of this name, or none for "". Headers come
 // as name and value in turns.
-func (w *world) send(t testing.TB, key, method, path, body string, headers ...string) answer {
+func (w *fixture) send(t testing.TB, key, method, path, body string, headers ...string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, origin+path, strings.NewReader(body))
 	if err != nil {
@@ -84,14 +84,14 @@ func (w *world) send(t testing.TB, key, method, path, body string, headers ...st
 	return answer{resp.StatusCode, resp.Header, string(got)}
 }
 
-// create makes a lead and returns its path.
-func (w *world) create(t testing.TB, body string) string {
+// create creates a lead and returns its path.
+func (w *fixture) create(t testing.TB, body string) string {
 	t.Helper()
-	made := w.send(t, contract.Main, http.MethodPost, collection, body)
-	if made.status != http.StatusCreated {
-		t.Fatalf("create: %d %s", made.status, made.body)
+	created := w.send(t, contract.Main, http.MethodPost, collection, body)
+	if created.status != http.StatusCreated {
+		t.Fatalf("create: %d %s", created.status, created.body)
 	}
-	return made.header.Get("Location")
+	return created.header.Get("Location")
 }
 
 const collection = "/api/crm/lead"

@@ -12,34 +12,34 @@ import (
 
 type tenantKey struct{}
 
-// WithTenant returns a context whose requests reach the leads of this tenant and
-// need no API key. It is for callers whom something else authorises, as IAM does
-// one that invokes a function itself; nothing in a request can put it there.
+// WithTenant returns a context whose requests reach the leads of this tenant
+// without an API key. It is for callers that are authorized by other means, as
+// IAM does for direct calls of a function. Nothing in a request can set it.
 func WithTenant(ctx context.Context, t lead.Tenant) context.Context {
 	return context.WithValue(ctx, tenantKey{}, t)
 }
 
-// trusted returns the tenant of WithTenant.
-func trusted(ctx context.Context) (t lead.Tenant, ok bool) {
+// trustedTenant returns the tenant of WithTenant.
+func trustedTenant(ctx context.Context) (t lead.Tenant, ok bool) {
 	t, ok = ctx.Value(tenantKey{}).(lead.Tenant)
 	return t, ok
 }
 
-// authorize returns whose leads the request reaches.
-func (a *API) authorize(x *exchange, r *http.Request) (lead.Tenant, error) {
-	if t, ok := trusted(r.Context()); ok {
-		x.key.Tenant = t
+// authorize returns the tenant whose leads the request reaches.
+func (a *API) authorize(w *response, r *http.Request) (lead.Tenant, error) {
+	if t, ok := trustedTenant(r.Context()); ok {
+		w.key.Tenant = t
 		return t, nil
 	}
-	key, err := a.keys.Authenticate(r.Context(), bearer(r))
+	key, err := a.keys.Authenticate(r.Context(), bearerToken(r))
 	switch {
 	case errors.Is(err, apikey.ErrInvalid):
-		x.Header().Set("WWW-Authenticate", "Bearer")
+		w.Header().Set("WWW-Authenticate", "Bearer")
 		return lead.Tenant{}, errKeyInvalid
 	case err != nil:
 		return lead.Tenant{}, err
 	}
-	x.key = key
+	w.key = key
 	needed := apikey.Write
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		needed = apikey.Read
@@ -50,9 +50,9 @@ func (a *API) authorize(x *exchange, r *http.Request) (lead.Tenant, error) {
 	return key.Tenant, nil
 }
 
-// bearer returns the token of the Authorization header (RFC 6750, section
-// 2.1), or "" where there is no header, more than one, or another scheme.
-func bearer(r *http.Request) string {
+// bearerToken returns the token of the Authorization header (RFC 6750, section
+// 2.1), or "" where there is no such header, more than one, or another scheme.
+func bearerToken(r *http.Request) string {
 	headers := r.Header.Values("Authorization")
 	if len(headers) != 1 {
 		return ""

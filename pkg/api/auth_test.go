@@ -9,27 +9,27 @@ import (
 )
 
 func TestAuthorizationHeader(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	key, other := w.keys[contract.Main], w.keys[contract.ReadOnly]
 	for outcome, c := range map[string]struct {
 		values []string
 		status int
 	}{
-		"a bearer token":                   {[]string{"Bearer " + key}, 200},
-		"its scheme in other case":         {[]string{"bEARER " + key}, 200}, // RFC 9110, section 11.1
-		"more spaces before it":            {[]string{"Bearer   " + key}, 200},
-		"no header":                        {nil, 401},
-		"an empty header":                  {[]string{""}, 401},
-		"the scheme alone":                 {[]string{"Bearer"}, 401},
-		"no scheme":                        {[]string{key}, 401},
-		"another scheme":                   {[]string{"Basic " + key}, 401},
-		"no space":                         {[]string{"Bearer" + key}, 401},
-		"a tab":                            {[]string{"Bearer\t" + key}, 401},
-		"two tokens":                       {[]string{"Bearer " + key + " " + key}, 401},
-		"two tokens in a list":             {[]string{"Bearer " + key + ", Bearer " + other}, 401},
-		"two headers":                      {[]string{"Bearer " + key, "Bearer " + other}, 401},
-		"two headers of which one is good": {[]string{"Bearer " + key, "Basic x"}, 401},
-		"two that are the same":            {[]string{"Bearer " + key, "Bearer " + key}, 401},
+		"a bearer token":                 {[]string{"Bearer " + key}, 200},
+		"its scheme in other case":       {[]string{"bEARER " + key}, 200}, // RFC 9110, section 11.1
+		"more spaces before it":          {[]string{"Bearer   " + key}, 200},
+		"no header":                      {nil, 401},
+		"an empty header":                {[]string{""}, 401},
+		"the scheme alone":               {[]string{"Bearer"}, 401},
+		"no scheme":                      {[]string{key}, 401},
+		"another scheme":                 {[]string{"Basic " + key}, 401},
+		"no space":                       {[]string{"Bearer" + key}, 401},
+		"a tab":                          {[]string{"Bearer\t" + key}, 401},
+		"two tokens":                     {[]string{"Bearer " + key + " " + key}, 401},
+		"two tokens in a list":           {[]string{"Bearer " + key + ", Bearer " + other}, 401},
+		"two headers":                    {[]string{"Bearer " + key, "Bearer " + other}, 401},
+		"two headers, one of them valid": {[]string{"Bearer " + key, "Basic x"}, 401},
+		"twice the same header":          {[]string{"Bearer " + key, "Bearer " + key}, 401},
 	} {
 		t.Run(outcome, func(t *testing.T) {
 			var headers []string
@@ -43,10 +43,10 @@ func TestAuthorizationHeader(t *testing.T) {
 	}
 }
 
-// TestEveryRouteNeedsItsScope asks every route there is with a key that reads
-// and with one that writes.
+// TestEveryRouteNeedsItsScope requests every route with a read key and with a
+// write key.
 func TestEveryRouteNeedsItsScope(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, route := range api.Routes() {
 		allowed, refused := contract.WriteOnly, contract.ReadOnly
 		if route.Method == http.MethodGet {
@@ -56,7 +56,7 @@ func TestEveryRouteNeedsItsScope(t *testing.T) {
 			if got := w.send(t, allowed, route.Method, pathOf(route), ""); got.status == http.StatusForbidden {
 				t.Errorf("the key %s is refused: %s", allowed, got.body)
 			}
-			// Before all else: not even the query is looked at.
+			// Before anything else is checked.
 			wantError(t, w.send(t, refused, route.Method, pathOf(route)+"?a=b", "["), http.StatusForbidden, "scope_missing", "")
 			wantError(t, w.send(t, "", route.Method, pathOf(route)+"?a=b", "["), http.StatusUnauthorized, "api_key_invalid", "")
 		})

@@ -13,29 +13,28 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// wantCost checks what was asked of the engine since the meter was reset, as
-// the engine itself counts it.
-func (w *world) wantCost(t *testing.T, what string, requests int, read, write float64) {
+// wantCost checks the requests since the last reset of the meter, and their units
+// as the database reports them.
+func (w *fixture) wantCost(t *testing.T, what string, requests int, read, write float64) {
 	t.Helper()
 	gotRequests, gotRead, gotWrite := w.meter.Cost()
 	if gotRequests != requests || gotRead != read || gotWrite != write {
-		t.Errorf("%s costs %d requests, %v read and %v write units, want %d, %v, %v: %v",
+		t.Errorf("%s: %d requests, %v read and %v write units, want %d, %v, %v: %v",
 			what, gotRequests, gotRead, gotWrite, requests, read, write, w.meter.Requests())
 	}
 	w.meter.Reset()
 }
 
-// warm makes a world whose API has the key in its memory.
-func warm(t *testing.T) *world {
-	w := newWorld(t)
+// newWarmFixture returns a fixture whose API has cached the key.
+func newWarmFixture(t *testing.T) *fixture {
+	w := newFixture(t)
 	w.send(t, contract.Main, http.MethodGet, someLead, "")
 	w.meter.Reset()
 	return w
 }
 
-// ordinary returns the body of a lead all of whose fields are set, each text to
-// this many characters.
-func ordinary(length int) string {
+// allFields returns the body of a lead with all fields, and texts of this length.
+func allFields(length int) string {
 	var members []string
 	for _, f := range lead.Fields {
 		switch value := strings.Repeat("x", length); f.Kind {
@@ -64,50 +63,50 @@ func TestCostOfALead(t *testing.T) {
 	}{
 		{"a lead with defaults", "{}", 5, 1},
 		{"the reference's own lead", string(reference), 5, 1},
-		{"a lead with every field of 15 characters", ordinary(15), 5, 1},
-		{"a lead of up to 2 KB", ordinary(40), 7, 2},
+		{"a lead with every field of 15 characters", allFields(15), 5, 1},
+		{"a lead of up to 2 KB", allFields(40), 7, 2},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
-			w := warm(t)
+			w := newWarmFixture(t)
 			path := w.create(t, c.body)
-			w.wantCost(t, "to create", 1, 0, c.create)
+			w.wantCost(t, "create", 1, 0, c.create)
 
 			w.send(t, contract.Main, http.MethodGet, path, "")
-			w.wantCost(t, "to retrieve", 1, 1, 0)
+			w.wantCost(t, "retrieve", 1, 1, 0)
 			w.send(t, contract.Main, http.MethodHead, path, "")
-			w.wantCost(t, "to ask for the head", 1, 1, 0)
+			w.wantCost(t, "head", 1, 1, 0)
 
 			w.send(t, contract.Main, http.MethodPatch, path, `{"city":"Lagos"}`)
-			w.wantCost(t, "to update", 1, 0, c.update)
+			w.wantCost(t, "update", 1, 0, c.update)
 			w.send(t, contract.Main, http.MethodPatch, path, `{"city":null,"status":"Open","disabled":null}`, "If-Match", "*")
-			w.wantCost(t, "to update with a condition", 1, 0, c.update)
+			w.wantCost(t, "update with a condition", 1, 0, c.update)
 			w.send(t, contract.Main, http.MethodPatch, path, `{}`)
-			w.wantCost(t, "to update nothing", 1, 1, 0)
+			w.wantCost(t, "update of nothing", 1, 1, 0)
 
 			w.send(t, contract.Main, http.MethodPost, collection, "[")
 			w.send(t, contract.Main, http.MethodPatch, path, `{"city":7}`)
 			w.send(t, contract.Main, http.MethodGet, path+"?a=1", "")
 			w.send(t, contract.Main, http.MethodDelete, collection+"/nobody", "")
-			w.wantCost(t, "to be refused", 0, 0, 0)
+			w.wantCost(t, "refused requests", 0, 0, 0)
 		})
 	}
 }
 
-// TestCostOfDelete deletes leads of up to 1 KB: in the ten minutes in which
-// they were created, and later, when one book more is written.
+// TestCostOfDelete deletes leads of up to 1 KB: in the ten minutes in which they
+// were created, and later, when one more counter item is written.
 func TestCostOfDelete(t *testing.T) {
-	w := warm(t)
+	w := newWarmFixture(t)
 	now := time.Date(2026, 2, 27, 12, 0, 0, 0, time.UTC)
 	w.table.Now = func() time.Time { return now }
-	soon, late := w.create(t, ordinary(15)), w.create(t, ordinary(15))
+	first, second := w.create(t, allFields(15)), w.create(t, allFields(15))
 	for _, c := range []struct {
 		outcome string
 		path    string
 		after   time.Duration
 		most    float64
 	}{
-		{"in the period of its creation", soon, time.Minute, 9},
-		{"in a later period", late, time.Hour, 11},
+		{"in the window of its creation", first, time.Minute, 9},
+		{"in a later window", second, time.Hour, 11},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			w.meter.Reset()
@@ -125,7 +124,7 @@ func TestCostOfDelete(t *testing.T) {
 
 // TestKeyIsReadOnce counts the reads of an API key.
 func TestKeyIsReadOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	path := someLead
 	w.send(t, contract.Main, http.MethodGet, path, "")
 	w.wantCost(t, "the first call", 2, 2, 0)
@@ -139,11 +138,11 @@ func TestKeyIsReadOnce(t *testing.T) {
 			t.Errorf("the status is %d", refused.status)
 		}
 	}
-	w.wantCost(t, "a key of another form", 0, 0, 0)
+	w.wantCost(t, "a malformed key", 0, 0, 0)
 }
 
 func TestRevokedKeyStopsWithin30Seconds(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	now := time.Now()
 	w.config.Now = func() time.Time { return now }
 	w.start(t)
@@ -153,9 +152,9 @@ func TestRevokedKeyStopsWithin30Seconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if still := w.send(t, contract.Main, http.MethodGet, path, ""); still.status != http.StatusOK {
-		t.Fatalf("the key is asked for anew at once, so this test says nothing: %d", still.status)
+		t.Fatalf("the key is not cached, so this test proves nothing: %d", still.status)
 	}
-	for range 3 { // whatever is asked meanwhile does not prolong its life
+	for range 3 { // requests in the meantime do not prolong its use
 		now = now.Add(10 * time.Second)
 		w.send(t, contract.Main, http.MethodGet, path, "")
 	}

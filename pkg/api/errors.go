@@ -2,10 +2,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,14 +14,14 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// problem is an error as a client sees it.
+// problem is an error as clients see it.
 type problem struct {
 	status     int
 	kind       string // the member "type"
 	code       string
-	message    string // says what to do
-	violations lead.ValidationError
-	retryAfter time.Duration
+	message    string               // what is wrong and what to do
+	violations lead.ValidationError // where there are some, the first is code and message
+	retryAfter time.Duration        // 0 for no Retry-After
 }
 
 func (p *problem) Error() string { return p.code + ": " + p.message }
@@ -32,7 +32,10 @@ const (
 	apiError         = "api_error"
 )
 
-// Errors of the HTTP side.
+// maxViolations is how many violations an error lists.
+const maxViolations = 100
+
+// Errors that are found without the store.
 var (
 	errRouteUnknown = &problem{
 		status: http.StatusNotFound, kind: invalidRequest, code: "route_unknown",
@@ -54,6 +57,18 @@ var (
 		status: http.StatusUnsupportedMediaType, kind: invalidRequest, code: "content_type_unsupported",
 		message: "Send the body as JSON, with the header \"Content-Type: application/json\".",
 	}
+	errContentEncoding = &problem{
+		status: http.StatusUnsupportedMediaType, kind: invalidRequest, code: "content_type_unsupported",
+		message: "Send the body as it is, not compressed, and leave out the header Content-Encoding.",
+	}
+	errNoStrongTag = &problem{
+		status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
+		message: "If-Match holds no strong entity tag of this lead. Send the ETag of an answer unchanged, quotes included.",
+	}
+	errNoneMatch = &problem{
+		status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
+		message: "The lead is at a version that If-None-Match, or If-Match, rules out. Retrieve it to see its ETag.",
+	}
 )
 
 func scopeMissing(needed apikey.Scopes) error {
@@ -63,21 +78,24 @@ func scopeMissing(needed apikey.Scopes) error {
 	}
 }
 
-// problemOf is the one place where an error gets its status. An error that is
-// not expected here is ours, and tells the client nothing of itself.
+// problemOf is the one table from errors to statuses. An error that is not in it
+// is our fault: clients get a 500 that tells nothing about it.
 func problemOf(err error) *problem {
 	var p *problem
 	var invalid lead.ValidationError
 	var syntax *lead.SyntaxError
-	var busy *lead.UnavailableError
-	if !errors.As(err, &busy) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
-		busy = &lead.UnavailableError{RetryAfter: time.Second, Err: err}
+	var unavailable *lead.UnavailableError
+	if !errors.As(err, &unavailable) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		unavailable = &lead.UnavailableError{RetryAfter: time.Second, Err: err}
 	}
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &invalid):
-		return &problem{status: http.StatusBadRequest, kind: invalidRequest, violations: invalid}
+		return &problem{
+			status: http.StatusBadRequest, kind: invalidRequest, code: string(invalid[0].Code), message: invalid[0].Message,
+			violations: invalid[:min(len(invalid), maxViolations)],
+		}
 	case errors.As(err, &syntax):
 		return &problem{status: http.StatusBadRequest, kind: invalidRequest, code: "json_invalid", message: syntax.Message}
 	case errors.Is(err, lead.ErrNotFound):
@@ -88,7 +106,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, lead.ErrPreconditionFailed):
 		return &problem{
 			status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
-			message: "The lead has changed since. Retrieve it again and repeat the call with its new ETag.",
+			message: "The lead is at another version than the request asks for. Retrieve it and repeat the request with its new ETag.",
 		}
 	case errors.Is(err, lead.ErrKeyReused):
 		return &problem{
@@ -100,17 +118,17 @@ func problemOf(err error) *problem {
 			status: http.StatusConflict, kind: idempotencyError, code: "idempotency_key_in_use",
 			message: "A request with this Idempotency-Key is still running. Send the same request again in a moment.",
 		}
-	case busy != nil && busy.Throttled:
+	case unavailable != nil && unavailable.Throttled:
 		return &problem{
 			status: http.StatusTooManyRequests, kind: "rate_limit_error", code: "rate_limited",
 			message:    "Too many requests at once. Send the same request again after the pause that Retry-After says.",
-			retryAfter: busy.RetryAfter,
+			retryAfter: unavailable.RetryAfter,
 		}
-	case busy != nil:
+	case unavailable != nil:
 		return &problem{
 			status: http.StatusServiceUnavailable, kind: apiError, code: "unavailable",
 			message:    "The service could not answer in time. Send the same request again after the pause that Retry-After says; with an Idempotency-Key a create cannot happen twice.",
-			retryAfter: busy.RetryAfter,
+			retryAfter: unavailable.RetryAfter,
 		}
 	}
 	return &problem{
@@ -119,70 +137,50 @@ func problemOf(err error) *problem {
 	}
 }
 
-// fail makes an error the answer.
-func (x *exchange) fail(err error) {
-	x.err = err
-	if x.answered { // too late
+// fail makes an error the answer, unless an answer was sent before.
+func (w *response) fail(err error) {
+	w.err = err
+	if w.sent {
 		return
 	}
 	p := problemOf(err)
 	if p.retryAfter > 0 {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
-		x.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
+		w.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
 	}
-	x.send(p.status, append(p.appendError([]byte(`{"error":`), x.requestID), '}'))
+	w.setJSON(p.status, append(AppendError([]byte(`{"error":`), err, w.requestID), '}'))
 }
 
-// Describe returns an error as callers without HTTP see it: the code that a
-// client would see, and sentences that say what to do.
+// Describe returns an error for callers who do not use HTTP: the code that a
+// client would see, and sentences that say what is wrong and what to do.
 func Describe(err error) (code, message string) {
 	p := problemOf(err)
 	if len(p.violations) > 0 {
-		return string(p.violations[0].Code), p.violations.Error()
+		return p.code, p.violations.Error()
 	}
 	return p.code, p.message
 }
 
-// AppendError appends what an answer has as its member "error" to dst.
+// AppendError appends the member "error" of an answer to dst.
 func AppendError(dst []byte, err error, requestID string) []byte {
-	return problemOf(err).appendError(dst, requestID)
-}
-
-// appendError appends the error. All members are always there; the first
-// violation, if there is one, speaks for all.
-func (p *problem) appendError(dst []byte, requestID string) []byte {
-	code, message, param := p.code, p.message, "null"
+	p := problemOf(err)
+	body := struct {
+		Type      string           `json:"type"`
+		Code      string           `json:"code"`
+		Message   string           `json:"message"`
+		Param     *string          `json:"param"`
+		RequestID string           `json:"request_id"`
+		Errors    []lead.Violation `json:"errors"`
+	}{p.kind, p.code, p.message, nil, requestID, []lead.Violation{}}
 	if len(p.violations) > 0 {
-		first := p.violations[0]
-		code, message, param = string(first.Code), first.Message, string(quote(nil, first.Param))
+		body.Param, body.Errors = &p.violations[0].Param, p.violations
 	}
-	dst = append(dst, `{"type":`...)
-	dst = quote(dst, p.kind)
-	dst = append(dst, `,"code":`...)
-	dst = quote(dst, code)
-	dst = append(dst, `,"message":`...)
-	dst = quote(dst, message)
-	dst = append(dst, `,"param":`...)
-	dst = append(dst, param...)
-	dst = append(dst, `,"request_id":`...)
-	dst = quote(dst, requestID)
-	dst = append(dst, `,"errors":[`...)
-	for i, v := range p.violations {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `{"param":`...)
-		dst = quote(dst, v.Param)
-		dst = append(dst, `,"code":`...)
-		dst = quote(dst, string(v.Code))
-		dst = append(dst, `,"message":`...)
-		dst = quote(dst, v.Message)
-		dst = append(dst, '}')
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // not possible: the body holds only strings
 	}
-	return append(dst, "]}"...)
-}
-
-func quote(dst []byte, s string) []byte {
-	dst, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
+	// encoding/json escapes characters that have a meaning in HTML. This
+	// writes them as they are.
+	dst, _ = jsontext.AppendFormat(dst, text)
 	return dst
 }

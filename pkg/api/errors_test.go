@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,31 +17,31 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// broken is a store that fails in one way, whatever it is asked.
-type broken struct{ fail func() error }
+// failingStore is a store whose methods all call fail and return its error.
+type failingStore struct{ fail func() error }
 
-func (b broken) Create(context.Context, lead.Tenant, lead.Values, lead.IdempotencyKey) (lead.Lead, bool, error) {
-	return lead.Lead{}, false, b.fail()
+func (s failingStore) Create(context.Context, lead.Tenant, lead.Values, lead.IdempotencyKey) (lead.Lead, bool, error) {
+	return lead.Lead{}, false, s.fail()
 }
 
-func (b broken) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
-	return lead.Lead{}, b.fail()
+func (s failingStore) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
+	return lead.Lead{}, s.fail()
 }
 
-func (b broken) List(context.Context, lead.Tenant, int, int64) ([]lead.Lead, int64, error) {
-	return nil, 0, b.fail()
+func (s failingStore) List(context.Context, lead.Tenant, int, int64) ([]lead.Lead, int64, error) {
+	return nil, 0, s.fail()
 }
 
-func (b broken) Update(context.Context, lead.Tenant, lead.ID, []lead.Change, lead.Precondition) (lead.Lead, error) {
-	return lead.Lead{}, b.fail()
+func (s failingStore) Update(context.Context, lead.Tenant, lead.ID, []lead.Change, lead.Precondition) (lead.Lead, error) {
+	return lead.Lead{}, s.fail()
 }
 
-func (b broken) Delete(context.Context, lead.Tenant, lead.ID, lead.Precondition) error {
-	return b.fail()
+func (s failingStore) Delete(context.Context, lead.Tenant, lead.ID, lead.Precondition) error {
+	return s.fail()
 }
 
-func (b broken) FindKey(context.Context, string) (apikey.Key, error) {
-	return apikey.Key{}, b.fail()
+func (s failingStore) FindKey(context.Context, string) (apikey.Key, error) {
+	return apikey.Key{}, s.fail()
 }
 
 const (
@@ -51,11 +52,11 @@ const (
 // pathOf returns a path of the route.
 func pathOf(route api.Route) string { return strings.Replace(route.Path, "{id}", noID, 1) }
 
-// TestErrorsOfAStoreHaveTheirStatus lets a store fail in every documented way.
-func TestErrorsOfAStoreHaveTheirStatus(t *testing.T) {
-	w := newWorld(t)
+// TestStatusOfStoreErrors lets a store fail in every documented way.
+func TestStatusOfStoreErrors(t *testing.T) {
+	w := newFixture(t)
 	throttled := &lead.UnavailableError{Throttled: true, RetryAfter: 300 * time.Millisecond, Err: errors.New(internals)}
-	busy := &lead.UnavailableError{RetryAfter: 1001 * time.Millisecond, Err: errors.New(internals)}
+	unavailable := &lead.UnavailableError{RetryAfter: 1001 * time.Millisecond, Err: errors.New(internals)}
 	for _, c := range []struct {
 		outcome string
 		route   api.Route
@@ -69,20 +70,20 @@ func TestErrorsOfAStoreHaveTheirStatus(t *testing.T) {
 		{"no lead to delete", api.DeleteLead, lead.ErrNotFound, 404, "resource_missing", ""},
 		{"a stale update", api.UpdateLead, lead.ErrPreconditionFailed, 412, "precondition_failed", ""},
 		{"a stale delete", api.DeleteLead, lead.ErrPreconditionFailed, 412, "precondition_failed", ""},
-		{"a key that was used for other values", api.CreateLead, lead.ErrKeyReused, 409, "idempotency_key_reused", ""},
+		{"a key that was used with other values", api.CreateLead, lead.ErrKeyReused, 409, "idempotency_key_reused", ""},
 		{"a key that is in use", api.CreateLead, lead.ErrKeyInUse, 409, "idempotency_key_in_use", ""},
 		{"a throttled create", api.CreateLead, throttled, 429, "rate_limited", "1"},
 		{"a throttled retrieve", api.RetrieveLead, throttled, 429, "rate_limited", "1"},
 		{"a throttled list", api.ListLeads, throttled, 429, "rate_limited", "1"},
 		{"a throttled update", api.UpdateLead, throttled, 429, "rate_limited", "1"},
 		{"a throttled delete", api.DeleteLead, throttled, 429, "rate_limited", "1"},
-		{"a create that could not be done", api.CreateLead, busy, 503, "unavailable", "2"},
-		{"a list that could not be read", api.ListLeads, busy, 503, "unavailable", "2"},
-		{"an error that wraps another", api.DeleteLead, errors.Join(errors.New(internals), busy), 503, "unavailable", "2"},
-		{"an error that nobody foresaw", api.ListLeads, errors.New(internals), 500, "internal", ""},
+		{"an unavailable create", api.CreateLead, unavailable, 503, "unavailable", "2"},
+		{"an unavailable list", api.ListLeads, unavailable, 503, "unavailable", "2"},
+		{"an error that wraps another", api.DeleteLead, errors.Join(errors.New(internals), unavailable), 503, "unavailable", "2"},
+		{"an unexpected error", api.ListLeads, errors.New(internals), 500, "internal", ""},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
-			w.config.Leads = broken{func() error { return c.err }}
+			w.config.Leads = failingStore{func() error { return c.err }}
 			w.start(t)
 			wantError(t, w.send(t, contract.Main, c.route.Method, pathOf(c.route), ""), c.status, c.code, c.retry)
 		})
@@ -101,26 +102,26 @@ func wantError(t *testing.T, got answer, status int, code, retry string) {
 		t.Errorf("the answer is %d %q with Retry-After %q, want %d %q with %q", got.status, body.Error.Code, got.header.Get("Retry-After"), status, code, retry)
 	}
 	if strings.Contains(got.body, internals) {
-		t.Errorf("the answer shows what is inside: %s", got.body)
+		t.Errorf("the answer shows an internal error: %s", got.body)
 	}
 }
 
-// TestNobodyGetsInWhenKeysCannotBeRead: whether a key is valid is then unknown,
-// and the client is not to blame.
-func TestNobodyGetsInWhenKeysCannotBeRead(t *testing.T) {
-	w := newWorld(t)
+// TestRequestsAreRefusedWhenKeysCannotBeRead: it is not known then whether a key is
+// valid, and it is not the client's error.
+func TestRequestsAreRefusedWhenKeysCannotBeRead(t *testing.T) {
+	w := newFixture(t)
 	for outcome, c := range map[string]struct {
 		err    error
 		status int
 		code   string
 		retry  string
 	}{
-		"a busy table":                 {&lead.UnavailableError{RetryAfter: time.Second, Err: errors.New(internals)}, 503, "unavailable", "1"},
-		"the end of time":              {context.DeadlineExceeded, 503, "unavailable", "1"},
-		"an error that nobody foresaw": {errors.New(internals), 500, "internal", ""},
+		"an unavailable table": {&lead.UnavailableError{RetryAfter: time.Second, Err: errors.New(internals)}, 503, "unavailable", "1"},
+		"an ended context":     {context.DeadlineExceeded, 503, "unavailable", "1"},
+		"an unexpected error":  {errors.New(internals), 500, "internal", ""},
 	} {
 		t.Run(outcome, func(t *testing.T) {
-			w.config.Keys = broken{func() error { return c.err }}
+			w.config.Keys = failingStore{func() error { return c.err }}
 			w.start(t)
 			for _, route := range api.Routes() {
 				wantError(t, w.send(t, contract.Main, route.Method, pathOf(route), ""), c.status, c.code, c.retry)
@@ -129,10 +130,10 @@ func TestNobodyGetsInWhenKeysCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestFunctionServesItsRoutesAlone makes the handlers that functions have: one
-// with a single route, and one with none, which needs neither leads nor keys.
-func TestFunctionServesItsRoutesAlone(t *testing.T) {
-	w := newWorld(t)
+// TestHandlerServesOnlyItsRoutes tests handlers as functions have them: one with a
+// single route, and one without routes, which needs neither leads nor keys.
+func TestHandlerServesOnlyItsRoutes(t *testing.T) {
+	w := newFixture(t)
 	for _, c := range []struct {
 		outcome      string
 		handler      http.Handler
@@ -141,8 +142,8 @@ func TestFunctionServesItsRoutesAlone(t *testing.T) {
 		allow        string
 	}{
 		{"its own route", api.New(w.config).Handler(api.ListLeads), http.MethodGet, collection, 200, ""},
-		{"its own route's head", api.New(w.config).Handler(api.ListLeads), http.MethodHead, collection, 200, ""},
-		{"another's route", api.New(w.config).Handler(api.ListLeads), http.MethodGet, someLead, 404, ""},
+		{"HEAD of its own route", api.New(w.config).Handler(api.ListLeads), http.MethodHead, collection, 200, ""},
+		{"another route", api.New(w.config).Handler(api.ListLeads), http.MethodGet, someLead, 404, ""},
 		{"another method", api.New(w.config).Handler(api.ListLeads), http.MethodPut, collection, 405, "GET, HEAD, POST, OPTIONS"},
 		{"no route, an unknown path", api.New(api.Config{}).Handler(), http.MethodGet, "/", 404, ""},
 		{"no route, an unknown method", api.New(api.Config{}).Handler(), http.MethodPost, someLead, 405, "GET, HEAD, PATCH, DELETE, OPTIONS"},
@@ -159,36 +160,36 @@ func TestFunctionServesItsRoutesAlone(t *testing.T) {
 	}
 }
 
-// words returns the words of a list in order.
+// words returns the words of a list, sorted.
 func words(list string) string {
 	return strings.Join(slices.Sorted(strings.SplitSeq(list, ", ")), ", ")
 }
 
-func TestRequestIDIsThatOfTheContext(t *testing.T) {
-	w := newWorld(t)
+func TestRequestIDComesFromTheContext(t *testing.T) {
+	w := newFixture(t)
 	handler := api.New(w.config).Handler(api.Routes()...)
 	for outcome, c := range map[string]struct{ given, want string }{
-		"where there is one": {"given-7", "given-7"},
-		"not where empty":    {"", ""},
+		"an id": {"given-7", "given-7"},
+		"no id": {"", ""},
 	} {
 		t.Run(outcome, func(t *testing.T) {
 			through := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handler.ServeHTTP(w, r.WithContext(api.WithRequestID(r.Context(), c.given)))
 			})
-			w.transport = describe(t).checked(t, contract.Handler(through))
+			w.transport = describe(t).checkTransport(t, contract.Handler(through))
 			got := w.send(t, "", http.MethodGet, collection, "").header.Get("Request-Id")
 			if got == "" || c.want != "" && got != c.want {
-				t.Errorf("the request is named %q, want %q", got, c.want)
+				t.Errorf("the request id is %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-// TestStoreHasLessTimeThanTheCaller: an answer must still be sent when the time
-// of the store is up.
-func TestStoreHasLessTimeThanTheCaller(t *testing.T) {
-	w := newWorld(t)
-	for outcome, given := range map[string]time.Duration{"by a caller in haste": 2 * time.Second, "by a patient caller": time.Hour} {
+// TestStoreDeadlineIsBeforeTheCallers: the answer must still be sent when the time
+// of the store has ended.
+func TestStoreDeadlineIsBeforeTheCallers(t *testing.T) {
+	w := newFixture(t)
+	for outcome, given := range map[string]time.Duration{"a short deadline": 2 * time.Second, "a long deadline": time.Hour} {
 		t.Run(outcome, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), given)
 			defer cancel()
@@ -197,7 +198,7 @@ func TestStoreHasLessTimeThanTheCaller(t *testing.T) {
 			if most := time.Now().Add(11 * time.Second); most.Before(latest) {
 				latest = most
 			}
-			store := &timed{}
+			store := &deadlineStore{}
 			w.config.Leads = store
 			handler := api.New(w.config).Handler(api.Routes()...)
 			w.transport = contract.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -205,19 +206,54 @@ func TestStoreHasLessTimeThanTheCaller(t *testing.T) {
 			}))
 			w.send(t, contract.Main, http.MethodGet, someLead, "")
 			if store.deadline.IsZero() || store.deadline.After(latest) {
-				t.Errorf("the store has time until %v, want at most until %v", store.deadline, latest)
+				t.Errorf("the deadline of the store is %v, want at latest %v", store.deadline, latest)
 			}
 		})
 	}
 }
 
-// timed remembers until when it had time.
-type timed struct {
-	broken
+// deadlineStore remembers the deadline of the last Retrieve.
+type deadlineStore struct {
+	failingStore
 	deadline time.Time
 }
 
-func (s *timed) Retrieve(ctx context.Context, _ lead.Tenant, _ lead.ID) (lead.Lead, error) {
+func (s *deadlineStore) Retrieve(ctx context.Context, _ lead.Tenant, _ lead.ID) (lead.Lead, error) {
 	s.deadline, _ = ctx.Deadline()
 	return lead.Lead{}, lead.ErrNotFound
+}
+
+func TestErrorsListAtMost100Violations(t *testing.T) {
+	w := newFixture(t)
+	var members []string
+	for i := range 150 {
+		members = append(members, fmt.Sprintf(`"unknown%d":1`, i))
+	}
+	got := w.send(t, contract.Main, http.MethodPost, collection, "{"+strings.Join(members, ",")+"}")
+	var body struct {
+		Error struct{ Errors []lead.Violation }
+	}
+	if err := json.Unmarshal([]byte(got.body), &body); err != nil {
+		t.Fatal(err)
+	}
+	if all := body.Error.Errors; len(all) != 100 || all[0].Param != "unknown0" || all[99].Param != "unknown99" {
+		t.Errorf("the error lists %d violations: %s", len(all), got.body)
+	}
+}
+
+// TestErrorBytes compares an error byte for byte, with characters that encoding/json
+// would escape.
+func TestErrorBytes(t *testing.T) {
+	got := string(api.AppendError(nil, lead.ValidationError{{Param: "<a>&\u2028\"\\\n\xff", Code: lead.ParameterUnknown, Message: "It's <b>."}}, "id-1"))
+	const param = "<a>&\u2028\\\"\\\\\\n\ufffd"
+	want := `{"type":"invalid_request_error","code":"parameter_unknown","message":"It's <b>.","param":"` + param +
+		`","request_id":"id-1","errors":[{"param":"` + param + `","code":"parameter_unknown","message":"It's <b>."}]}`
+	if got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+	got = string(api.AppendError(nil, lead.ErrKeyInUse, "id-2"))
+	want = `{"type":"idempotency_error","code":"idempotency_key_in_use","message":"A request with this Idempotency-Key is still running. Send the same request again in a moment.","param":null,"request_id":"id-2","errors":[]}`
+	if got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -8,43 +10,63 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// etag returns the entity tag of a lead at this version. It is strong: equal
-// tags mean the same bytes (RFC 9110, section 8.8.1).
+// maxTags is how many entity tags a request may list in one header.
+const maxTags = 100
+
+// etag returns the entity tag of a lead at this version. It is strong and names
+// the version: a lead that has changed has another tag.
 func etag(version int64) string {
 	return `"` + strconv.FormatInt(version, 10) + `"`
 }
 
-// precondition reads If-Match and If-None-Match (RFC 9110, sections 13.1.1 and
-// 13.1.2).
-func (c *call) precondition() lead.Precondition {
-	return lead.Precondition{
-		Match:     versions(c.r.Header, "If-Match", false),
-		NoneMatch: versions(c.r.Header, "If-None-Match", true),
-	}
+// precondition parses If-Match and If-None-Match (RFC 9110, sections 13.1.1 and
+// 13.1.2). Weak tags count only for If-None-Match.
+func (r *request) precondition() (lead.Precondition, lead.ValidationError) {
+	match, invalid := parseTags(r.Header, "If-Match", false)
+	noneMatch, more := parseTags(r.Header, "If-None-Match", true)
+	return lead.Precondition{Match: match, NoneMatch: noneMatch}, append(invalid, more...)
 }
 
-// versions returns the versions whose tags a header lists, or nil where there
-// is no such header. A tag that is none of ours, or no tag at all, matches no
-// version. A weak tag counts only where the comparison is weak.
-func versions(h http.Header, name string, weak bool) *lead.Versions {
+// parseTags returns the versions that a header lists, or nil where there is no
+// such header. What is not a tag of this API is skipped: it matches no version.
+func parseTags(h http.Header, name string, weak bool) (v *lead.Versions, invalid lead.ValidationError) {
 	lines := h.Values(name)
 	if len(lines) == 0 {
-		return nil
+		return nil, nil
 	}
 	list := strings.Join(lines, ",")
-	v := &lead.Versions{Any: strings.Trim(list, " \t") == "*"}
+	v = &lead.Versions{Any: strings.Trim(list, " \t") == "*"}
 	for list != "" {
 		list = strings.TrimLeft(list, " \t,")
 		tag, isWeak := strings.CutPrefix(list, "W/")
 		opaque, ok := strings.CutPrefix(tag, `"`)
-		if !ok { // no tag: on to the next comma
+		if !ok { // not a tag: skip it
 			_, list, _ = strings.Cut(list, ",")
 			continue
 		}
 		opaque, list, ok = strings.Cut(opaque, `"`)
-		if n, isNumber := decimal(opaque); ok && isNumber && (weak || !isWeak) {
+		if n, isNumber := parseDecimal(opaque); ok && isNumber && (weak || !isWeak) {
 			v.List = append(v.List, n)
 		}
 	}
-	return v
+	if len(v.List) > maxTags {
+		return nil, lead.ValidationError{{
+			Param: name, Code: lead.ParameterInvalid, Message: fmt.Sprintf("Send at most %d entity tags in %s.", maxTags, name),
+		}}
+	}
+	return v, nil
+}
+
+// preconditionError returns err, or a more precise error where err is
+// [lead.ErrPreconditionFailed].
+func preconditionError(err error, only lead.Precondition) error {
+	switch {
+	case !errors.Is(err, lead.ErrPreconditionFailed):
+		return err
+	case only.Match != nil && !only.Match.Any && len(only.Match.List) == 0:
+		return errNoStrongTag
+	case only.NoneMatch != nil:
+		return errNoneMatch
+	}
+	return err
 }

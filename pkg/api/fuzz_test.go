@@ -15,11 +15,11 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// FuzzRequest reads requests as net/http's server does. Whatever it can read is
-// answered as openapi.yaml says, and never with a fault of ours. In the text,
-// KEY stands for a valid key and ID for the id of a lead.
+// FuzzRequest parses requests as the server of net/http does. Every request that
+// it can parse must have an answer as openapi.yaml describes it, and no 5xx. In
+// the text, KEY stands for a valid key and ID for the id of a lead.
 func FuzzRequest(f *testing.F) {
-	w := newWorld(f)
+	w := newFixture(f)
 	w.config.Log = nil
 	handler := api.New(w.config).Handler(api.Routes()...)
 	id := strings.TrimPrefix(w.create(f, `{"city":"Oslo"}`), collection+"/")
@@ -54,16 +54,16 @@ func FuzzRequest(f *testing.F) {
 		text = bytes.ReplaceAll(text, []byte("ID"), []byte(id))
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
 		if err != nil {
-			return // the server itself answers with 400
+			return // net/http answers with 400
 		}
 		serve(t, handler, r)
 	})
 }
 
-// FuzzListParameters holds the query of a list to the contract, written down a
-// second time: which parameters there are, each once, in plain digits.
+// FuzzListParameters checks the query of a list with a second implementation: the
+// known parameters, each at most once, in plain digits.
 func FuzzListParameters(f *testing.F) {
-	w := newWorld(f)
+	w := newFixture(f)
 	w.config.Log = nil
 	handler := api.New(w.config).Handler(api.Routes()...)
 	for _, query := range []string{
@@ -81,7 +81,7 @@ func FuzzListParameters(f *testing.F) {
 			return // no such query can be sent
 		}
 		want := http.StatusBadRequest
-		if isWindow(query) {
+		if isValidPage(query) {
 			want = http.StatusOK
 		}
 		if got := serve(t, handler, r); got.Code != want {
@@ -90,8 +90,8 @@ func FuzzListParameters(f *testing.F) {
 	})
 }
 
-// serve answers a request and checks that the answer is as openapi.yaml says,
-// and no fault of ours.
+// serve answers a request and checks that the answer is as openapi.yaml describes
+// it, and no 5xx.
 func serve(t *testing.T, handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	t.Helper()
 	got := httptest.NewRecorder()
@@ -106,7 +106,7 @@ func serve(t *testing.T, handler http.Handler, r *http.Request) *httptest.Respon
 	return got
 }
 
-func isWindow(query string) bool {
+func isValidPage(query string) bool {
 	most := map[string]*big.Int{"limit": big.NewInt(100), "offset": big.NewInt(math.MaxInt64)}
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {

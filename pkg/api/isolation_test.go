@@ -16,30 +16,29 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// TestTenantsDoNotMeet asks two worlds the same: one in which an account has
-// leads, and one in which it never made any. To another account and to the
-// account's other mode, both must answer with the same bytes, on every route
-// there is.
-func TestTenantsDoNotMeet(t *testing.T) {
-	here := newWorld(t)
-	nowhere := here.without(t)
+// TestTenantsAreIsolated sends the same requests to two APIs: in one an account has
+// leads, in the other it has none. To another account, and to the other mode of
+// the account, both must give byte-identical answers on every route.
+func TestTenantsAreIsolated(t *testing.T) {
+	here := newFixture(t)
+	empty := here.newEmptyFixture(t)
 	now := time.Now().Truncate(time.Second)
-	for _, w := range []*world{here, nowhere} {
+	for _, w := range []*fixture{here, empty} {
 		w.table.Now = func() time.Time { return now }
 	}
 	path := here.create(t, `{"lead_name":"Ada","annual_revenue":7}`)
-	made := here.send(t, contract.Main, http.MethodPost, collection, `{"lead_name":"Grace"}`, "Idempotency-Key", "order-1")
+	created := here.send(t, contract.Main, http.MethodPost, collection, `{"lead_name":"Grace"}`, "Idempotency-Key", "order-1")
 	before := here.send(t, contract.Main, http.MethodGet, collection, "")
 
 	variants := map[string][]string{
 		"plain":                            nil,
-		"if it is at its version":          {"If-Match", made.header.Get("ETag")},
-		"if it is there":                   {"If-Match", "*"},
-		"if it is not there":               {"If-None-Match", "*"},
-		"unless it is at its version":      {"If-None-Match", made.header.Get("ETag")},
+		"If-Match its version":             {"If-Match", created.header.Get("ETag")},
+		"If-Match *":                       {"If-Match", "*"},
+		"If-None-Match *":                  {"If-None-Match", "*"},
+		"If-None-Match its version":        {"If-None-Match", created.header.Get("ETag")},
 		"with the idempotency key of main": {"Idempotency-Key", "order-1"},
 	}
-	for _, stranger := range []string{contract.OtherAccount, contract.OtherMode} {
+	for _, other := range []string{contract.OtherAccount, contract.OtherMode} {
 		for _, route := range api.Routes() {
 			methods := []string{route.Method}
 			if route.Method == http.MethodGet {
@@ -47,12 +46,12 @@ func TestTenantsDoNotMeet(t *testing.T) {
 			}
 			for _, method := range methods {
 				for _, variant := range slices.Sorted(maps.Keys(variants)) {
-					t.Run(fmt.Sprintf("%s/%s/%s %s", stranger, route.Name, method, variant), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s/%s/%s %s", other, route.Name, method, variant), func(t *testing.T) {
 						id := strings.TrimPrefix(path, collection+"/")
 						target := strings.ReplaceAll(route.Path, "{id}", id)
 						for _, body := range bodies(method) {
-							got := here.send(t, stranger, method, target, body, variants[variant]...)
-							want := nowhere.send(t, stranger, method, target, body, variants[variant]...)
+							got := here.send(t, other, method, target, body, variants[variant]...)
+							want := empty.send(t, other, method, target, body, variants[variant]...)
 							if got, want := got.masked(id), want.masked(id); got != want {
 								t.Errorf("with the body %q the answer is\n%s\nwhere there is no such lead it is\n%s", body, got, want)
 							}
@@ -70,8 +69,8 @@ func TestTenantsDoNotMeet(t *testing.T) {
 	}
 }
 
-// bodies returns what to send with a method: nothing, and where a body means
-// something, one that would change a lead and two that would be refused.
+// bodies returns the bodies to send with a method: none, and for methods that take
+// a body one that would change a lead and two that are refused.
 func bodies(method string) []string {
 	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
 		return []string{"", `{"lead_name":"Eve","status":null}`, `{"nope":1}`, "["}
@@ -79,9 +78,9 @@ func bodies(method string) []string {
 	return []string{""}
 }
 
-// without returns a world with the same keys over a table of its own, which is
+// newEmptyFixture returns a fixture with the same keys and another table, which is
 // empty.
-func (w *world) without(t *testing.T) *world {
+func (w *fixture) newEmptyFixture(t *testing.T) *fixture {
 	other := *w
 	other.table = dynamo.New(w.client, "other")
 	if err := other.table.CreateTable(t.Context()); err != nil {
@@ -104,8 +103,8 @@ func (w *world) without(t *testing.T) *world {
 
 var anyID = regexp.MustCompile(`lead_[0-9a-z]{26}`)
 
-// masked is the whole answer as text, without what differs between two answers
-// to the same request: its name, and ids of leads other than this one.
+// masked returns the whole answer as text, without what differs between two
+// answers to the same request: the request id, and ids of other leads than this.
 func (a answer) masked(id string) string {
 	lines := []string{fmt.Sprint(a.status)}
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {

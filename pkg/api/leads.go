@@ -3,60 +3,59 @@ package api
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"overplane.dev/leads/pkg/lead"
 )
 
-// keepKeys is how long an Idempotency-Key is remembered.
-const keepKeys = 24 * time.Hour
-
-func (a *API) createLead(c *call) error {
-	once, invalid := c.once()
-	changes, err := c.changes(invalid, "application/json")
+func (a *API) createLead(w *response, r *request) error {
+	key, invalid := r.idempotencyKey()
+	changes, err := r.changes(invalid, "application/json")
 	if err != nil {
 		return err
 	}
 	values := lead.Defaults()
 	values.Apply(changes)
-	made, replayed, err := a.leads.Create(c.r.Context(), c.tenant, values, once)
+	created, replayed, err := a.leads.Create(r.Context(), r.tenant, values, key)
 	if err != nil {
 		return err
 	}
 	if replayed {
-		c.Header().Set("Idempotent-Replayed", "true")
+		w.Header().Set("Idempotent-Replayed", "true")
 	}
-	c.Header().Set("Location", collection+"/"+string(made.ID))
-	return c.sendLead(http.StatusCreated, &made)
+	w.Header().Set("Location", collection+"/"+string(created.ID))
+	w.setLead(http.StatusCreated, &created)
+	return nil
 }
 
-func (a *API) retrieveLead(c *call) error {
-	id, err := c.leadID()
+func (a *API) retrieveLead(w *response, r *request) error {
+	only, invalid := r.precondition()
+	id, err := r.leadID(invalid)
 	if err != nil {
 		return err
 	}
-	found, err := a.leads.Retrieve(c.r.Context(), c.tenant, id)
+	found, err := a.leads.Retrieve(r.Context(), r.tenant, id)
 	if err != nil {
 		return err
 	}
-	p := c.precondition()
+	match := lead.Precondition{Match: only.Match}
 	switch {
-	case !lead.Precondition{Match: p.Match}.Holds(found.Version):
-		return lead.ErrPreconditionFailed
-	case !p.Holds(found.Version):
-		c.Header().Set("ETag", etag(found.Version))
-		c.status = http.StatusNotModified
+	case !match.Holds(found.Version):
+		return preconditionError(lead.ErrPreconditionFailed, match)
+	case !only.Holds(found.Version):
+		w.Header().Set("ETag", etag(found.Version))
+		w.status = http.StatusNotModified
 		return nil
 	}
-	return c.sendLead(http.StatusOK, &found)
+	w.setLead(http.StatusOK, &found)
+	return nil
 }
 
-func (a *API) listLeads(c *call) error {
-	limit, offset, err := c.window()
+func (a *API) listLeads(w *response, r *request) error {
+	limit, offset, err := r.page()
 	if err != nil {
 		return err
 	}
-	leads, total, err := a.leads.List(c.r.Context(), c.tenant, limit, offset)
+	leads, total, err := a.leads.List(r.Context(), r.tenant, limit, offset)
 	if err != nil {
 		return err
 	}
@@ -73,40 +72,43 @@ func (a *API) listLeads(c *call) error {
 	body = strconv.AppendBool(body, total-offset > int64(len(leads)))
 	body = append(body, `,"total":`...)
 	body = strconv.AppendInt(body, total, 10)
-	c.send(http.StatusOK, append(body, '}'))
+	w.setJSON(http.StatusOK, append(body, '}'))
 	return nil
 }
 
-func (a *API) updateLead(c *call) error {
-	changes, err := c.changes(nil, "application/json", "application/merge-patch+json")
+func (a *API) updateLead(w *response, r *request) error {
+	only, invalid := r.precondition()
+	changes, err := r.changes(invalid, "application/json", "application/merge-patch+json")
 	if err != nil {
 		return err
 	}
-	id, err := c.leadID()
+	id, err := r.leadID(nil)
 	if err != nil {
 		return err
 	}
-	updated, err := a.leads.Update(c.r.Context(), c.tenant, id, changes, c.precondition())
+	updated, err := a.leads.Update(r.Context(), r.tenant, id, changes, only)
 	if err != nil {
-		return err
+		return preconditionError(err, only)
 	}
-	return c.sendLead(http.StatusOK, &updated)
-}
-
-func (a *API) deleteLead(c *call) error {
-	id, err := c.leadID()
-	if err != nil {
-		return err
-	}
-	if err := a.leads.Delete(c.r.Context(), c.tenant, id, c.precondition()); err != nil {
-		return err
-	}
-	c.send(http.StatusOK, []byte(`{"id":"`+string(id)+`","deleted":true}`))
+	w.setLead(http.StatusOK, &updated)
 	return nil
 }
 
-func (c *call) sendLead(status int, l *lead.Lead) error {
-	c.Header().Set("ETag", etag(l.Version))
-	c.send(status, l.AppendJSON(nil))
+func (a *API) deleteLead(w *response, r *request) error {
+	only, invalid := r.precondition()
+	id, err := r.leadID(invalid)
+	if err != nil {
+		return err
+	}
+	if err := a.leads.Delete(r.Context(), r.tenant, id, only); err != nil {
+		return preconditionError(err, only)
+	}
+	w.setJSON(http.StatusOK, []byte(`{"id":"`+string(id)+`","deleted":true}`))
 	return nil
+}
+
+// setLead makes a lead the answer.
+func (w *response) setLead(status int, l *lead.Lead) {
+	w.Header().Set("ETag", etag(l.Version))
+	w.setJSON(status, l.AppendJSON(nil))
 }

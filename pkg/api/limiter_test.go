@@ -1,59 +1,84 @@
-package api
+package api_test
 
 import (
 	"context"
-	"errors"
-	"runtime"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
+	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
 )
 
-func TestCrowd(t *testing.T) {
-	c := newCrowd()
-	come := func(ctx context.Context) error {
-		if err := c.enter(); err != nil {
-			return err
+// The limits that limiter.go documents.
+const maxWorkers, maxInFlight = 32, 1024
+
+// blockingStore is a store whose Retrieve returns when it is released.
+type blockingStore struct {
+	failingStore
+	running atomic.Int32
+	release chan struct{}
+}
+
+func (s *blockingStore) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
+	s.running.Add(1)
+	<-s.release
+	return lead.Lead{}, lead.ErrNotFound
+}
+
+func TestLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &blockingStore{release: make(chan struct{})}
+		handler := api.New(api.Config{Leads: store}).Handler(api.RetrieveLead)
+		retrieve := func(ctx context.Context) int {
+			r := httptest.NewRequestWithContext(api.WithTenant(ctx, lead.Tenant{Account: "acme", Mode: lead.Test}), http.MethodGet, someLead, nil)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			return w.Code
 		}
-		if err := c.begin(ctx); err != nil {
-			c.leave()
-			return err
+		ctx, cancel := context.WithCancel(t.Context())
+		statuses := make(chan int, maxInFlight)
+		for range maxInFlight {
+			go func() { statuses <- retrieve(ctx) }()
 		}
-		return nil
-	}
-	for range atWork {
-		if err := come(t.Context()); err != nil {
-			t.Fatal(err)
+		synctest.Wait()
+		if store.running.Load() != maxWorkers || len(statuses) != 0 {
+			t.Errorf("of %d requests %d run and %d are answered, want %d and 0", maxInFlight, store.running.Load(), len(statuses), maxWorkers)
 		}
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	waited := make(chan error)
-	for range inHouse - atWork {
-		go func() { waited <- come(gone) }()
-	}
-	for len(c.house) < inHouse {
-		runtime.Gosched() // until all of them wait
-	}
-	var busy *lead.UnavailableError
-	if err := c.enter(); !errors.As(err, &busy) || busy.Throttled || busy.RetryAfter <= 0 {
-		t.Errorf("a full house answers %v", err)
-	}
-	c.end()
-	if err := <-waited; err != nil {
-		t.Errorf("a place became free, and yet %v", err)
-	}
-	c.leave()
-	cancel()
-	for range inHouse - atWork - 1 {
-		if err := <-waited; !errors.As(err, &busy) {
-			t.Errorf("who waits no longer is told %v", err)
+		if status := retrieve(t.Context()); status != http.StatusServiceUnavailable {
+			t.Errorf("one more request is answered with %d, want 503", status)
 		}
-	}
-	for range atWork {
-		c.end()
-		c.leave()
-	}
-	if len(c.house)+len(c.work) > 0 {
-		t.Errorf("%d are in the house and %d at work after all have left", len(c.house), len(c.work))
-	}
+
+		store.release <- struct{}{}
+		synctest.Wait()
+		if len(statuses) != 1 || <-statuses != http.StatusNotFound || store.running.Load() != maxWorkers+1 {
+			t.Errorf("one request was released, and then %d have run, want %d", store.running.Load(), maxWorkers+1)
+		}
+
+		cancel() // the requests that wait give up
+		for range maxInFlight - 1 - maxWorkers {
+			if status := <-statuses; status != http.StatusServiceUnavailable {
+				t.Errorf("a request that was given up is answered with %d, want 503", status)
+			}
+		}
+		for range maxWorkers {
+			store.release <- struct{}{}
+			if status := <-statuses; status != http.StatusNotFound {
+				t.Errorf("a request that was released is answered with %d, want 404", status)
+			}
+		}
+
+		// All slots are free again.
+		for range maxInFlight {
+			go func() { statuses <- retrieve(t.Context()) }()
+		}
+		for range maxInFlight {
+			store.release <- struct{}{}
+			if status := <-statuses; status != http.StatusNotFound {
+				t.Errorf("a later request is answered with %d, want 404", status)
+			}
+		}
+	})
 }

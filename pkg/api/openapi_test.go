@@ -20,16 +20,16 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// description is openapi.yaml, to hold answers to.
+// description is openapi.yaml, which answers are checked against.
 type description struct {
-	root any
-	mu   sync.Mutex // of the two below
-	all  *jsonschema.Compiler
-	made map[string]*jsonschema.Schema
+	root     any
+	mu       sync.Mutex // guards the two below
+	compiler *jsonschema.Compiler
+	schemas  map[string]*jsonschema.Schema
 }
 
-// described reads openapi.yaml once for all tests.
-var described = sync.OnceValues(func() (*description, error) {
+// loadDescription reads openapi.yaml once for all tests.
+var loadDescription = sync.OnceValues(func() (*description, error) {
 	text, err := os.ReadFile("openapi.yaml")
 	if err != nil {
 		return nil, err
@@ -46,14 +46,14 @@ var described = sync.OnceValues(func() (*description, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := jsonschema.NewCompiler()
-	all.AssertFormat()
-	return &description{root: root, all: all, made: map[string]*jsonschema.Schema{}}, all.AddResource("openapi.json", root)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	return &description{root: root, compiler: compiler, schemas: map[string]*jsonschema.Schema{}}, compiler.AddResource("openapi.json", root)
 })
 
 func describe(t testing.TB) *description {
 	t.Helper()
-	d, err := described()
+	d, err := loadDescription()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ type part struct {
 
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
-// at returns the part that is found by these names, wherever references lead.
+// at returns the part with these names below from. It follows references.
 func (d *description) at(from part, names ...string) (part, bool) {
 	for _, name := range names {
 		members, _ := from.value.(map[string]any)
@@ -87,41 +87,41 @@ func (d *description) at(from part, names ...string) (part, bool) {
 	return from, true
 }
 
-// valid holds a value to a schema.
-func (d *description) valid(schema part, value any) error {
+// validate checks a value against a schema.
+func (d *description) validate(schema part, value any) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.made[schema.pointer] == nil {
-		made, err := d.all.Compile("openapi.json#" + strings.NewReplacer("{", "%7B", "}", "%7D").Replace(schema.pointer))
+	if d.schemas[schema.pointer] == nil {
+		compiled, err := d.compiler.Compile("openapi.json#" + strings.NewReplacer("{", "%7B", "}", "%7D").Replace(schema.pointer))
 		if err != nil {
 			return err
 		}
-		d.made[schema.pointer] = made
+		d.schemas[schema.pointer] = compiled
 	}
-	return d.made[schema.pointer].Validate(value)
+	return d.schemas[schema.pointer].Validate(value)
 }
 
-// path returns the path that the document describes and that a request meant.
+// path returns the described path of a request.
 func (d *description) path(r *http.Request) (part, bool) {
 	paths, _ := d.at(part{"", d.root}, "paths")
 	for template := range paths.value.(map[string]any) {
-		if fits(template, r.URL.EscapedPath()) {
+		if matchesTemplate(template, r.URL.EscapedPath()) {
 			return d.at(paths, template)
 		}
 	}
 	return part{}, false
 }
 
-// fits reports whether a path is one of the template, in which {name} stands
-// for any segment that is not empty.
-func fits(template, path string) bool {
+// matchesTemplate reports whether a path matches a template, in which {name}
+// stands for any segment that is not empty.
+func matchesTemplate(template, path string) bool {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, got, func(want, got string) bool {
 		return want == got || strings.HasPrefix(want, "{") && got != ""
 	})
 }
 
-// response returns what the document says of an answer with this status.
+// response returns the description of an answer with this status.
 func (d *description) response(r *http.Request, status int) (part, error) {
 	components := part{"", d.root}
 	path, ok := d.path(r)
@@ -142,10 +142,10 @@ func (d *description) response(r *http.Request, status int) (part, error) {
 	return part{}, fmt.Errorf("the status %d is not described", status)
 }
 
-// unspoken are the headers that HTTP itself describes.
-var unspoken = []string{"Content-Type", "Content-Length", "Date"}
+// standardHeaders are described by HTTP itself, not by the document.
+var standardHeaders = []string{"Content-Type", "Content-Length", "Date"}
 
-// check holds an answer to the description: its status, every header and the
+// check compares an answer with the description: its status, every header and the
 // body.
 func (d *description) check(r *http.Request, status int, header http.Header, body []byte) error {
 	if r.Method == http.MethodOptions && status == http.StatusNoContent {
@@ -171,7 +171,7 @@ func (d *description) check(r *http.Request, status int, header http.Header, bod
 		if err != nil {
 			return err
 		}
-		errs = append(errs, d.valid(schema, value))
+		errs = append(errs, d.validate(schema, value))
 	}
 	return errors.Join(errs...)
 }
@@ -180,7 +180,7 @@ func (d *description) checkHeaders(response part, header http.Header) error {
 	var errs []error
 	headers, _ := d.at(response, "headers")
 	names, _ := headers.value.(map[string]any)
-	known := slices.Clone(unspoken)
+	known := slices.Clone(standardHeaders)
 	for name := range names {
 		described, _ := d.at(headers, name)
 		known = append(known, http.CanonicalHeaderKey(name))
@@ -197,7 +197,7 @@ func (d *description) checkHeaders(response part, header http.Header) error {
 			if schema.value.(map[string]any)["type"] == "integer" {
 				value = json.Number(values[0])
 			}
-			if err := d.valid(schema, value); err != nil {
+			if err := d.validate(schema, value); err != nil {
 				errs = append(errs, fmt.Errorf("the header %s: %w", name, err))
 			}
 		}
@@ -210,11 +210,10 @@ func (d *description) checkHeaders(response part, header http.Header) error {
 	return errors.Join(errs...)
 }
 
-// checked returns a transport that sends through another and holds every answer
-// to the description.
-func (d *description) checked(t testing.TB, through http.RoundTripper) http.RoundTripper {
+// checkTransport returns a transport that uses another one and checks every answer.
+func (d *description) checkTransport(t testing.TB, transport http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		resp, err := through.RoundTrip(r)
+		resp, err := transport.RoundTrip(r)
 		if err != nil {
 			return nil, err
 		}
@@ -234,13 +233,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestDescriptionIsHeld shows that each rule of check can be broken.
-func TestDescriptionIsHeld(t *testing.T) {
-	w := newWorld(t)
+// TestCheckFindsDeviations tests each rule of check with an answer that breaks it.
+func TestCheckFindsDeviations(t *testing.T) {
+	w := newFixture(t)
 	path := w.create(t, "{}")
-	for outcome, broken := range map[string]func(r *http.Request, a *answer){
+	for outcome, change := range map[string]func(r *http.Request, a *answer){
 		"an unknown status":     func(_ *http.Request, a *answer) { a.status = http.StatusTeapot },
-		"a status of others":    func(_ *http.Request, a *answer) { a.status = http.StatusCreated },
+		"a wrong status":        func(_ *http.Request, a *answer) { a.status = http.StatusCreated },
 		"another path":          func(r *http.Request, _ *answer) { r.URL.Path = "/api/crm/contact" },
 		"another method":        func(r *http.Request, _ *answer) { r.Method = http.MethodPut },
 		"a missing header":      func(_ *http.Request, a *answer) { a.header.Del("ETag") },
@@ -248,15 +247,15 @@ func TestDescriptionIsHeld(t *testing.T) {
 		"a wrong header":        func(_ *http.Request, a *answer) { a.header.Set("ETag", "2") },
 		"an undescribed header": func(_ *http.Request, a *answer) { a.header.Set("Server", "leads") },
 		"another type":          func(_ *http.Request, a *answer) { a.header.Set("Content-Type", "text/plain") },
-		"no JSON":               func(_ *http.Request, a *answer) { a.body = "{" },
+		"not JSON":              func(_ *http.Request, a *answer) { a.body = "{" },
 		"no body":               func(_ *http.Request, a *answer) { a.body = "" },
 		"a body of HEAD":        func(r *http.Request, _ *answer) { r.Method = http.MethodHead },
 		"a missing member":      func(_ *http.Request, a *answer) { a.body = strings.Replace(a.body, `"city":null,`, "", 1) },
-		"a member too many":     func(_ *http.Request, a *answer) { a.body = `{"deleted":false,` + a.body[1:] },
-		"a value of other type": func(_ *http.Request, a *answer) {
+		"an extra member":       func(_ *http.Request, a *answer) { a.body = `{"deleted":false,` + a.body[1:] },
+		"a value of a wrong type": func(_ *http.Request, a *answer) {
 			a.body = strings.Replace(a.body, `"disabled":false`, `"disabled":0`, 1)
 		},
-		"a time of other form": func(_ *http.Request, a *answer) {
+		"a time in another form": func(_ *http.Request, a *answer) {
 			a.body = strings.Replace(a.body, `Z","updated`, `+00:00","updated`, 1)
 		},
 		"a number out of range": func(_ *http.Request, a *answer) {
@@ -272,17 +271,17 @@ func TestDescriptionIsHeld(t *testing.T) {
 			if err := describe(t).check(r, a.status, a.header, []byte(a.body)); err != nil {
 				t.Fatal(err)
 			}
-			broken(r, &a)
+			change(r, &a)
 			if describe(t).check(r, a.status, a.header, []byte(a.body)) == nil {
-				t.Error("it is not noticed")
+				t.Error("check accepts it")
 			}
 		})
 	}
 }
 
-// TestContractIsAsDescribed plays the contract's scripts in memory and holds
-// every answer to openapi.yaml.
+// TestContractIsAsDescribed runs the contract scripts in memory and checks every
+// answer against openapi.yaml.
 func TestContractIsAsDescribed(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	contract.Run(t, contract.Target{URL: origin, Transport: w.transport, Keys: w.keys})
 }

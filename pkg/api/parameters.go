@@ -1,13 +1,11 @@
 package api
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"overplane.dev/leads/pkg/lead"
 )
@@ -15,65 +13,35 @@ import (
 const (
 	defaultLimit = 20
 	maxLimit     = 100
+
+	// keyTTL is how long an Idempotency-Key is remembered.
+	keyTTL = 24 * time.Hour
 )
 
-// changes reads a body of one of these types, and refuses any query. What is
-// wrong with the headers is told with the rest.
-func (c *call) changes(headers lead.ValidationError, types ...string) ([]lead.Change, error) {
-	invalid := append(unknownParameters(c.query()), headers...)
-	if c.bodyErr != nil {
-		return nil, c.bodyErr
-	}
-	if len(strings.Trim(string(c.body), " \t\r\n")) > 0 && !hasType(c.r.Header, types) {
-		return nil, errContentType
-	}
-	changes, err := lead.ParseChanges(c.body)
-	var more lead.ValidationError
-	if err != nil && !errors.As(err, &more) {
-		return nil, err
-	}
-	if invalid = append(invalid, more...); len(invalid) > 0 {
-		return nil, invalid
-	}
-	return changes, nil
-}
-
-// hasType reports whether the body is declared to be of one of these media
-// types, with any parameters, or of none at all.
-func hasType(h http.Header, types []string) bool {
-	declared := h.Values("Content-Type")
-	if len(declared) == 0 {
-		return true
-	}
-	media, _, _ := strings.Cut(declared[0], ";")
-	return len(declared) == 1 && slices.ContainsFunc(types, func(t string) bool {
-		return strings.EqualFold(t, strings.TrimSpace(media))
-	})
-}
-
-// leadID returns the id in the path, and refuses any query. What has not the
-// form of an id names no lead.
-func (c *call) leadID() (lead.ID, error) {
-	if invalid := unknownParameters(c.query()); len(invalid) > 0 {
+// leadID returns the id in the path, and refuses any query. Violations found in
+// the headers are returned together with those of the query. A malformed id is
+// treated as not found.
+func (r *request) leadID(headers lead.ValidationError) (lead.ID, error) {
+	if invalid := append(unknownParameters(r.query()), headers...); len(invalid) > 0 {
 		return "", invalid
 	}
-	id, ok := lead.ParseID(c.id)
+	id, ok := lead.ParseID(r.id)
 	if !ok {
 		return "", lead.ErrNotFound
 	}
 	return id, nil
 }
 
-// window returns the part of a list that is wanted.
-func (c *call) window() (limit int, offset int64, err error) {
-	wanted := map[string]int64{"limit": defaultLimit, "offset": 0}
+// page returns which part of the list is asked for.
+func (r *request) page() (limit int, offset int64, err error) {
+	values := map[string]int64{"limit": defaultLimit, "offset": 0}
 	given := map[string]bool{}
 	var invalid lead.ValidationError
 	refuse := func(name, format string, args ...any) {
 		invalid = append(invalid, lead.Violation{Param: name, Code: lead.ParameterInvalid, Message: fmt.Sprintf(format, args...)})
 	}
-	for _, p := range c.query() {
-		n, ok := decimal(p.value)
+	for _, p := range r.query() {
+		n, ok := parseDecimal(p.value)
 		switch {
 		case p.name != "limit" && p.name != "offset":
 			invalid = append(invalid, unknownParameters([]parameter{p})...)
@@ -84,17 +52,17 @@ func (c *call) window() (limit int, offset int64, err error) {
 		case !ok:
 			refuse(p.name, "Send offset as a whole number from 0 to 9223372036854775807, in plain digits.")
 		}
-		wanted[p.name], given[p.name] = n, true
+		values[p.name], given[p.name] = n, true
 	}
 	if len(invalid) > 0 {
 		return 0, 0, invalid
 	}
-	return int(wanted["limit"]), wanted["offset"], nil
+	return int(values["limit"]), values["offset"], nil
 }
 
-// decimal reads a number that is written in digits alone, without a superfluous
-// zero, and below 2^63.
-func decimal(s string) (int64, bool) {
+// parseDecimal parses a number below 2^63 that consists of digits only, without
+// leading zeros.
+func parseDecimal(s string) (int64, bool) {
 	if s == "" || strings.Trim(s, "0123456789") != "" || len(s) > 1 && s[0] == '0' {
 		return 0, false
 	}
@@ -102,12 +70,14 @@ func decimal(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// parameter is one of a query. A value whose escapes are broken stays as it is.
+// parameter is a parameter of a query, without escapes. Text whose escapes are
+// invalid stays as it is.
 type parameter struct{ name, value string }
 
-// query returns the parameters in the order in which they were sent.
-func (c *call) query() (parameters []parameter) {
-	for pair := range strings.SplitSeq(c.r.URL.RawQuery, "&") {
+// query returns the parameters in the order in which they were sent. (A
+// url.Values would lose the order.)
+func (r *request) query() (parameters []parameter) {
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		if pair == "" {
 			continue
 		}
@@ -127,7 +97,7 @@ func unknownParameters(query []parameter) (invalid lead.ValidationError) {
 	return invalid
 }
 
-func unescape(s string) string {
+func unescapePath(s string) string {
 	if plain, err := url.PathUnescape(s); err == nil {
 		return plain
 	}
@@ -141,10 +111,10 @@ func unescapeQuery(s string) string {
 	return s
 }
 
-// once reads the header Idempotency-Key.
-func (c *call) once() (lead.IdempotencyKey, lead.ValidationError) {
+// idempotencyKey parses the header Idempotency-Key.
+func (r *request) idempotencyKey() (lead.IdempotencyKey, lead.ValidationError) {
 	const name = "Idempotency-Key"
-	keys := c.r.Header.Values(name)
+	keys := r.Header.Values(name)
 	if len(keys) == 0 {
 		return lead.IdempotencyKey{}, nil
 	}
@@ -155,8 +125,8 @@ func (c *call) once() (lead.IdempotencyKey, lead.ValidationError) {
 		}}
 	}
 	source := "http"
-	if _, ok := trusted(c.r.Context()); ok {
+	if _, ok := trustedTenant(r.Context()); ok {
 		source = "direct"
 	}
-	return lead.IdempotencyKey{Source: source, Key: keys[0], TTL: keepKeys}, nil
+	return lead.IdempotencyKey{Source: source, Key: keys[0], TTL: keyTTL}, nil
 }

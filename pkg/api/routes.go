@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// Operation is one of the API. Its name is that of its folder in functions/ and,
-// in another case, of its operation in openapi.yaml and of its resource in
-// template.yaml; a test holds the four together.
-type Operation struct {
-	Name   string
-	Method string
-	Path   string // as in openapi.yaml: {id} stands for one segment
+// Route is an operation of the API and its endpoint. The name is that of the
+// function's folder in functions/ and, in camel case, of the operation in
+// openapi.yaml and of the resource in template.yaml; a test compares them.
+type Route struct {
+	Name     string
+	Method   string
+	Path     string // as in openapi.yaml: {id} stands for one segment
+	endpoint func(*API, *response, *request) error
 }
 
 const (
@@ -19,61 +20,41 @@ const (
 	member     = collection + "/{id}"
 )
 
+// The routes of the API.
 var (
-	createLead   = Operation{"create-lead", http.MethodPost, collection}
-	listLeads    = Operation{"list-leads", http.MethodGet, collection}
-	retrieveLead = Operation{"retrieve-lead", http.MethodGet, member}
-	updateLead   = Operation{"update-lead", http.MethodPatch, member}
-	deleteLead   = Operation{"delete-lead", http.MethodDelete, member}
+	CreateLead   = Route{"create-lead", http.MethodPost, collection, (*API).createLead}
+	ListLeads    = Route{"list-leads", http.MethodGet, collection, (*API).listLeads}
+	RetrieveLead = Route{"retrieve-lead", http.MethodGet, member, (*API).retrieveLead}
+	UpdateLead   = Route{"update-lead", http.MethodPatch, member, (*API).updateLead}
+	DeleteLead   = Route{"delete-lead", http.MethodDelete, member, (*API).deleteLead}
 )
 
-// operations are all there are. They are apart from their routes, so that a
-// function has only its own endpoint's code in its program: the linker leaves out
-// what it takes to answer the others.
-var operations = []*Operation{&createLead, &listLeads, &retrieveLead, &updateLead, &deleteLead}
-
-// Route is an operation and what answers it.
-type Route struct {
-	*Operation
-	endpoint func(*API, *call) error
-}
-
-// The routes.
-var (
-	CreateLead   = Route{&createLead, (*API).createLead}
-	ListLeads    = Route{&listLeads, (*API).listLeads}
-	RetrieveLead = Route{&retrieveLead, (*API).retrieveLead}
-	UpdateLead   = Route{&updateLead, (*API).updateLead}
-	DeleteLead   = Route{&deleteLead, (*API).deleteLead}
-)
-
-// Routes returns all of them.
+// Routes returns all routes of the API.
 func Routes() []Route {
 	return []Route{CreateLead, ListLeads, RetrieveLead, UpdateLead, DeleteLead}
 }
 
-// match finds the operation of a request and the id in its path. Where the path
-// is one of the API's but the method is not, the operation has no name and allow
-// has the methods there are; where the path is unknown, allow is nil.
+// findRoute returns the route of a request, the id in its path, and the methods
+// that the path allows. The route has no name where the path does not allow the
+// method. allow is nil where the path is unknown.
 //
-// Paths are exact: an http.ServeMux would redirect a doubled slash.
-func match(r *http.Request) (found *Operation, id string, allow []string) {
-	found = &Operation{}
+// Paths are exact. An http.ServeMux would redirect a doubled slash.
+func findRoute(r *http.Request) (found Route, id string, allow []string) {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	for _, o := range operations {
-		segment, ok := o.matches(r)
+	for _, route := range Routes() {
+		segment, ok := route.matchPath(r.URL.EscapedPath())
 		if !ok {
 			continue
 		}
-		allow = append(allow, o.Method)
-		if o.Method == http.MethodGet {
+		allow = append(allow, route.Method)
+		if route.Method == http.MethodGet {
 			allow = append(allow, http.MethodHead)
 		}
-		if o.Method == method {
-			found, id = o, segment
+		if route.Method == method {
+			found, id = route, segment
 		}
 	}
 	if allow != nil {
@@ -82,15 +63,14 @@ func match(r *http.Request) (found *Operation, id string, allow []string) {
 	return found, id, allow
 }
 
-// matches reports whether the path is the operation's, and returns the segment in
-// the place of {id}. Escapes are undone after the path was cut: an escaped
-// slash is no slash.
-func (o *Operation) matches(r *http.Request) (segment string, ok bool) {
-	path := r.URL.EscapedPath()
-	before, isMember := strings.CutSuffix(o.Path, "{id}")
-	if !isMember {
-		return "", path == o.Path
+// matchPath reports whether an escaped path is that of the route, and returns
+// the segment in the place of {id} without escapes. An escaped slash does not
+// end a segment.
+func (route Route) matchPath(path string) (id string, ok bool) {
+	prefix, hasID := strings.CutSuffix(route.Path, "{id}")
+	if !hasID {
+		return "", path == route.Path
 	}
-	segment, ok = strings.CutPrefix(path, before)
-	return unescape(segment), ok && segment != "" && !strings.Contains(segment, "/")
+	segment, ok := strings.CutPrefix(path, prefix)
+	return unescapePath(segment), ok && segment != "" && !strings.Contains(segment, "/")
 }

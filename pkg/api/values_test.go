@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	stdjson "encoding/json"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -17,19 +18,19 @@ import (
 	"overplane.dev/leads/test/contract"
 )
 
-// characters are what texts are drawn from: of every width in UTF-8, with and
-// without an escape in JSON, and easily changed by whoever normalises or trims.
+// characters are what texts are drawn from: of every length in UTF-8, with and
+// without an escape in JSON, and some that normalization or trimming would change.
 var characters = []rune("aZ0 \t\n\r\"\\/\x7f\u0080\u00a0é\u0301ß\u2028語\ufeff\ufffd\uffff🙂\U0010ffff<>&'")
 
-// value draws a value of a field as JSON, in one of the ways to write it, and
-// as it must come back.
-func value(t *rapid.T, f *lead.Field) (sent, back jsontext.Value) {
+// drawValue draws a value of a field as JSON, in one of the ways to write it, and
+// as the API must return it.
+func drawValue(t *rapid.T, f *lead.Field) (sent, want jsontext.Value) {
 	if rapid.IntRange(0, 9).Draw(t, "null") == 0 {
-		back, err := json.Marshal(f.Default)
+		want, err := json.Marshal(f.Default)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return jsontext.Value("null"), back
+		return jsontext.Value("null"), want
 	}
 	switch f.Kind {
 	case lead.Boolean:
@@ -41,7 +42,7 @@ func value(t *rapid.T, f *lead.Field) (sent, back jsontext.Value) {
 	}
 	text := "a@b"
 	if f.Kind == lead.Text {
-		// The greatest lengths are drawn often, and the shortest.
+		// The shortest and the greatest lengths are drawn often.
 		n := rapid.SampledFrom([]int{0, 1, 2, 10, f.Max - 1, f.Max}).Draw(t, "length")
 		var b strings.Builder
 		for range n {
@@ -49,18 +50,18 @@ func value(t *rapid.T, f *lead.Field) (sent, back jsontext.Value) {
 		}
 		text = b.String()
 	}
-	back, err := jsontext.AppendQuote(nil, text)
+	want, err := jsontext.AppendQuote(nil, text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sent = back; rapid.Bool().Draw(t, "escaped") {
-		sent = escaped(text)
+	if sent = want; rapid.Bool().Draw(t, "escaped") {
+		sent = escapeAll(text)
 	}
-	return sent, back
+	return sent, want
 }
 
-// escaped writes every character of a JSON string as its escape.
-func escaped(text string) []byte {
+// escapeAll returns a JSON string in which every character is escaped.
+func escapeAll(text string) []byte {
 	dst := []byte{'"'}
 	for _, r := range text {
 		if r >= 1<<16 {
@@ -73,11 +74,11 @@ func escaped(text string) []byte {
 	return append(dst, '"')
 }
 
-// TestWhatIsSentIsStored sends creates and updates of any values to a real
-// engine and holds the lead, as it is answered, retrieved and listed, to a
-// plain map.
+// TestWhatIsSentIsStored creates and updates leads with random values in a real
+// database engine, and compares the lead, as answered, retrieved and listed, with
+// a map.
 func TestWhatIsSentIsStored(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		want := map[string]jsontext.Value{}
 		for i, v := range lead.Defaults() {
@@ -92,9 +93,9 @@ func TestWhatIsSentIsStored(t *testing.T) {
 			var members []string
 			for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(lead.Fields)-1), 0, 6, rapid.ID).Draw(rt, "fields") {
 				f := &lead.Fields[i]
-				sent, back := value(rt, f)
+				sent, value := drawValue(rt, f)
 				members = append(members, fmt.Sprintf("%q:%s", f.Name, sent))
-				want[f.Name] = back
+				want[f.Name] = value
 			}
 			body := "{" + strings.Join(members, ",") + "}"
 			var got answer
@@ -108,14 +109,14 @@ func TestWhatIsSentIsStored(t *testing.T) {
 				rt.Fatalf("%s is refused: %s", body, got.body)
 			}
 			for _, text := range []string{got.body, w.send(t, contract.Main, http.MethodGet, path, "").body, w.newest(t)} {
-				sameValues(rt, text, want)
+				wantValues(rt, text, want)
 			}
 		}
 	})
 }
 
 // newest returns the first lead of the list.
-func (w *world) newest(t testing.TB) string {
+func (w *fixture) newest(t testing.TB) string {
 	var page struct {
 		Data []jsontext.Value `json:"data"`
 	}
@@ -126,7 +127,7 @@ func (w *world) newest(t testing.TB) string {
 	return string(page.Data[0])
 }
 
-func sameValues(t *rapid.T, text string, want map[string]jsontext.Value) {
+func wantValues(t *rapid.T, text string, want map[string]jsontext.Value) {
 	var got map[string]jsontext.Value
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
@@ -151,11 +152,11 @@ func sameValue(a, b jsontext.Value) bool {
 	return okX && okY && x.Cmp(y) == 0
 }
 
-// TestLargestPageFitsAnAnswerOfLambda: what Lambda sends is at most 6 MB, and a
-// body that is text is sent inside a JSON string.
-func TestLargestPageFitsAnAnswerOfLambda(t *testing.T) {
+// TestLargestPageFitsALambdaResponse: a response of Lambda has at most 6 MB, and
+// the body is a JSON string in it.
+func TestLargestPageFitsALambdaResponse(t *testing.T) {
 	longest := 0
-	for _, char := range []string{"a", "語", "🙂", `"`, `\`, "\n", "\x7f", "\u2028"} {
+	for _, char := range []string{"a", "語", "🙂", `"`, `\`, "\n", "\x7f", "\u2028", "<"} {
 		l := lead.Lead{ID: "lead_00000000000000000000000000"}
 		for i, f := range lead.Fields {
 			switch f.Kind {
@@ -171,9 +172,9 @@ func TestLargestPageFitsAnAnswerOfLambda(t *testing.T) {
 		}
 		text := l.AppendJSON(nil)
 		if !utf8.Valid(text) {
-			t.Fatalf("the lead of %q is no UTF-8", char)
+			t.Fatalf("the lead of %q is not UTF-8", char)
 		}
-		inside, err := jsontext.AppendQuote(nil, text)
+		inside, err := stdjson.Marshal(string(text)) // as package lambdahttp does
 		if err != nil {
 			t.Fatal(err)
 		}

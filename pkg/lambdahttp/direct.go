@@ -1,9 +1,10 @@
 package lambdahttp
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,11 +15,10 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
-	"overplane.dev/leads/pkg/plainjson"
 )
 
-// A direct call is JSON that says whose leads it is about and what the request
-// would have said, as far as the operation has it:
+// A direct call is made by a state machine, a pipe or another function, without
+// API Gateway. Its event names the tenant and the parameters of the operation:
 //
 //	{"account":"acme","mode":"live","lead":{...},"idempotency_key":"..."}  create-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       retrieve-lead
@@ -26,31 +26,34 @@ import (
 //	{"account":"acme","mode":"live","id":"lead_...","lead":{...}}          update-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       delete-lead
 //
-// The last two, and retrieve-lead, also take "if_match": a version, as events
-// have it, or an entity tag. The result is the body of the HTTP answer. An error
-// is one of the function, whose errorType is the code that the HTTP answer would
-// have and whose errorMessage says what to do, so that a state machine can catch
+// retrieve-lead, update-lead and delete-lead also take "if_match": a version, as
+// the events of changes have it, or an entity tag. The result is the body of the
+// HTTP answer. An error is an error of the function: errorType is the code of the
+// HTTP answer and errorMessage says what to do, so that a state machine can catch
 // resource_missing and retry unavailable.
 //
-// The call passes through the same handler as a request. No API key is asked
-// for: whoever may invoke the function is trusted with the leads of every
-// account, which IAM decides. An idempotency_key is another than that of the
-// same letters in HTTP.
+// The call is handled like an HTTP request, but without an API key: IAM decides
+// who may call the function, and these callers may reach the leads of every
+// account. An idempotency_key and an Idempotency-Key header of the same text are
+// different keys.
 
-// members are those that a direct call to each operation takes, beside account
-// and mode. They go by names, because naming the routes of package api would put
-// the code of each into every function.
-var members = map[string][]string{
-	"create-lead":   {"lead", "idempotency_key"},
-	"retrieve-lead": {"id", "if_match"},
-	"list-leads":    {"limit", "offset"},
-	"update-lead":   {"id", "lead", "if_match"},
-	"delete-lead":   {"id", "if_match"},
+// directMembers returns the members that a direct call of the route takes.
+func directMembers(route api.Route) []string {
+	known := []string{"account", "mode"}
+	switch route.Name {
+	case api.CreateLead.Name:
+		return append(known, "lead", "idempotency_key")
+	case api.ListLeads.Name:
+		return append(known, "limit", "offset")
+	case api.UpdateLead.Name:
+		return append(known, "id", "lead", "if_match")
+	}
+	return append(known, "id", "if_match")
 }
 
-// call answers a direct call.
-func (f function) call(ctx context.Context, payload []byte, route api.Route) ([]byte, error) {
-	r, err := directRequest(ctx, payload, route)
+// callDirectly answers a direct call.
+func (f function) callDirectly(ctx context.Context, members map[string]jsontext.Value, route api.Route) ([]byte, error) {
+	r, err := directRequest(ctx, members, route)
 	if err != nil {
 		code, message := api.Describe(err)
 		return nil, messages.InvokeResponse_Error{Type: code, Message: message}
@@ -63,34 +66,27 @@ func (f function) call(ctx context.Context, payload []byte, route api.Route) ([]
 	return nil, directError(w.body.Bytes())
 }
 
-// directRequest returns the request that a direct call stands for.
-func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.Request, error) {
-	c, err := plainjson.Whole(payload, plainjson.Values, jsontext.AllowInvalidUTF8(true))
-	if err != nil {
-		return nil, err // not reached: it was read before
-	}
-	known := append([]string{"account", "mode"}, members[route.Name]...)
+// directRequest returns the HTTP request for a direct call.
+func directRequest(ctx context.Context, members map[string]jsontext.Value, route api.Route) (*http.Request, error) {
+	known := directMembers(route)
 	var invalid lead.ValidationError
 	refuse := func(name string, code lead.Code, format string, args ...any) {
 		invalid = append(invalid, lead.Violation{Param: name, Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 	text := func(name string) string {
-		s, err := jsontext.AppendUnquote(nil, c[name])
-		if c[name].Kind() != '"' || err != nil {
+		s, err := jsontext.AppendUnquote(nil, members[name])
+		if err != nil {
 			refuse(name, lead.ParameterInvalid, "Send a string for %s.", name)
 		}
 		return string(s)
 	}
+	// given reports whether the operation takes a member and the call has it.
+	given := func(name string) bool { return slices.Contains(known, name) && members[name] != nil }
 
-	var unknown []string
-	for name := range c {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.Contains(known, name) {
-			unknown = append(unknown, name)
+			refuse(name, lead.ParameterUnknown, "A direct call of %s takes no %s: it takes %s.", route.Name, name, strings.Join(known, ", "))
 		}
-	}
-	slices.Sort(unknown)
-	for _, name := range unknown {
-		refuse(name, lead.ParameterUnknown, "A direct call of %s takes no %s: it takes %s.", route.Name, name, strings.Join(known, ", "))
 	}
 	tenant := lead.Tenant{Account: text("account"), Mode: lead.Mode(text("mode"))}
 	if len(invalid) == 0 && !lead.ValidAccount(tenant.Account) {
@@ -111,18 +107,18 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 	}
 	query := url.Values{}
 	for _, name := range []string{"limit", "offset"} {
-		if value, ok := c[name]; ok && slices.Contains(known, name) {
-			query.Set(name, string(value)) // a number as it is written
+		if given(name) {
+			query.Set(name, string(members[name])) // a number as it is written
 		}
 	}
 	u.RawQuery = query.Encode()
 	header := http.Header{}
-	if _, ok := c["idempotency_key"]; ok && slices.Contains(known, "idempotency_key") {
+	if given("idempotency_key") {
 		header.Set("Idempotency-Key", text("idempotency_key"))
 	}
-	if match, ok := c["if_match"]; ok && slices.Contains(known, "if_match") {
-		if match.Kind() == '0' {
-			header.Set("If-Match", `"`+string(match)+`"`)
+	if given("if_match") {
+		if version := members["if_match"]; version.Kind() == jsontext.KindNumber {
+			header.Set("If-Match", `"`+string(version)+`"`)
 		} else {
 			header.Set("If-Match", text("if_match"))
 		}
@@ -130,49 +126,26 @@ func directRequest(ctx context.Context, payload []byte, route api.Route) (*http.
 	if len(invalid) > 0 {
 		return nil, invalid
 	}
-	return newRequest(api.WithTenant(ctx, tenant), route.Method, u, header, c["lead"]), nil
+	return newRequest(api.WithTenant(ctx, tenant), route.Method, u, header, members["lead"]), nil
 }
 
-// directError makes a function's error of the body of an HTTP answer.
+// directError returns the function's error for the body of an HTTP error. Its
+// message is those of all violations.
 func directError(body []byte) error {
-	var e messages.InvokeResponse_Error
-	var violations []string // the first is the error's own
-	member := func(d *jsontext.Decoder, name string) (err error) {
-		switch name {
-		case "code":
-			e.Type, err = plainjson.String(d)
-		case "message":
-			e.Message, err = plainjson.String(d)
-		case "errors":
-			violations, err = plainjson.List(d, readViolation)
-		default:
-			err = d.SkipValue()
+	var answer struct {
+		Error struct {
+			Code, Message string
+			Errors        []struct{ Message string }
 		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
 		return err
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(body))
-	err := plainjson.Object(d, func(d *jsontext.Decoder, _ string) error {
-		return plainjson.Object(d, member)
-	})
-	if err != nil {
-		return err // not reached: the body is ours
-	}
-	for i, message := range violations {
-		if i > 0 {
-			e.Message += " " + message
+	message := answer.Error.Message
+	for i, violation := range answer.Error.Errors {
+		if i > 0 { // the first is the error's own message
+			message += " " + violation.Message
 		}
 	}
-	return e
-}
-
-// readViolation returns the message of a violation.
-func readViolation(d *jsontext.Decoder) (message string, err error) {
-	err = plainjson.Object(d, func(d *jsontext.Decoder, name string) (err error) {
-		if name != "message" {
-			return d.SkipValue()
-		}
-		message, err = plainjson.String(d)
-		return err
-	})
-	return message, err
+	return messages.InvokeResponse_Error{Type: answer.Error.Code, Message: message}
 }

@@ -23,21 +23,21 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-// functions are those of every operation, over one table.
+// functions are the functions of all operations, with one table.
 type functions struct {
-	table *dynamo.Table
-	meter *dynamotest.Meter
-	log   strings.Builder
-	of    map[string]lambda.Handler
+	table  *dynamo.Table
+	meter  *dynamotest.Meter
+	log    strings.Builder
+	byName map[string]lambda.Handler
 }
 
 func newFunctions(t *testing.T) *functions {
 	t.Helper()
-	f := &functions{of: map[string]lambda.Handler{}}
+	f := &functions{byName: map[string]lambda.Handler{}}
 	f.table, f.meter = dynamotest.New(t)
 	leads := api.New(api.Config{Leads: f.table, Keys: f.table, Log: slog.New(slog.NewJSONHandler(&f.log, nil))})
 	for _, route := range api.Routes() {
-		f.of[route.Name] = lambdahttp.New(leads.Handler(route), route)
+		f.byName[route.Name] = lambdahttp.New(leads.Handler(route), route)
 	}
 	return f
 }
@@ -51,7 +51,7 @@ func (f *functions) call(t *testing.T, function, event string) string {
 
 func (f *functions) callIn(t *testing.T, ctx context.Context, function, event string) string {
 	t.Helper()
-	out, err := f.of[function].Invoke(ctx, []byte(event))
+	out, err := f.byName[function].Invoke(ctx, []byte(event))
 	var e messages.InvokeResponse_Error
 	switch {
 	case errors.As(err, &e):
@@ -80,34 +80,34 @@ func TestDirectCall(t *testing.T) {
 	if err := f.table.CreateKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	made := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Ada"},"idempotency_key":"k"}`)
+	created := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Ada"},"idempotency_key":"k"}`)
 	var l struct{ ID string }
-	if err := json.Unmarshal([]byte(made), &l); err != nil || l.ID == "" {
-		t.Fatalf("created %s", made)
+	if err := json.Unmarshal([]byte(created), &l); err != nil || l.ID == "" {
+		t.Fatalf("created %s", created)
 	}
 	id := fmt.Sprintf(`"id":%q`, l.ID)
 
-	t.Run("answers with the very lead and list of the HTTP API", func(t *testing.T) {
-		if got, want := f.call(t, "retrieve-lead", `{`+acme+`,`+id+`}`), f.get(t, "retrieve-lead", text, "/api/crm/lead/"+l.ID, ""); got != want || got != made {
+	t.Run("answers like HTTP", func(t *testing.T) {
+		if got, want := f.call(t, "retrieve-lead", `{`+acme+`,`+id+`}`), f.get(t, "retrieve-lead", text, "/api/crm/lead/"+l.ID, ""); got != want || got != created {
 			t.Errorf("retrieved %s, HTTP says %s", got, want)
 		}
 		if got, want := f.call(t, "list-leads", `{`+acme+`,"limit":1,"offset":0}`), f.get(t, "list-leads", text, "/api/crm/lead", "limit=1&offset=0"); got != want || !strings.Contains(got, l.ID) {
 			t.Errorf("listed %s, HTTP says %s", got, want)
 		}
 	})
-	t.Run("creates once with an idempotency_key that is none of HTTP", func(t *testing.T) {
-		if again := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Ada"},"idempotency_key":"k"}`); again != made {
+	t.Run("creates once with an idempotency_key that differs from that of HTTP", func(t *testing.T) {
+		if again := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Ada"},"idempotency_key":"k"}`); again != created {
 			t.Errorf("the second answer is %s", again)
 		}
-		once := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
-		if _, replayed, err := f.table.Create(t.Context(), key.Tenant, lead.Defaults(), once); replayed || err != nil {
-			t.Errorf("HTTP's key k: replayed %v, %v", replayed, err)
+		httpKey := lead.IdempotencyKey{Source: "http", Key: "k", TTL: time.Hour}
+		if _, replayed, err := f.table.Create(t.Context(), key.Tenant, lead.Defaults(), httpKey); replayed || err != nil {
+			t.Errorf("the key k of HTTP: replayed %v, %v", replayed, err)
 		}
 		if got := f.call(t, "create-lead", `{`+acme+`,"lead":{"lead_name":"Bob"},"idempotency_key":"k"}`); !strings.HasPrefix(got, "idempotency_key_reused: ") {
 			t.Errorf("answer %s", got)
 		}
 	})
-	t.Run("creates an empty lead of nothing", func(t *testing.T) {
+	t.Run("creates a lead without fields", func(t *testing.T) {
 		if got := f.call(t, "create-lead", `{"account":"other","mode":"test"}`); !strings.Contains(got, `"status":"Lead"`) {
 			t.Errorf("answer %s", got)
 		}
@@ -115,7 +115,8 @@ func TestDirectCall(t *testing.T) {
 	t.Run("updates and deletes at a version", func(t *testing.T) {
 		for _, c := range []struct{ function, event, want string }{
 			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":1}`, `"status":"Open"`},
-			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":1}`, "precondition_failed: "},
+			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":1}`, "precondition_failed: The lead is at another version"},
+			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":"x"}`, "precondition_failed: If-Match holds no strong"},
 			{"retrieve-lead", `{` + acme + `,` + id + `,"if_match":"\"1\""}`, "precondition_failed: "},
 			{"delete-lead", `{` + acme + `,` + id + `,"if_match":"\"7\""}`, "precondition_failed: "},
 			{"delete-lead", `{` + acme + `,` + id + `,"if_match":"\"2\", \"9\""}`, `"deleted":true`},
@@ -135,6 +136,7 @@ func TestDirectCall(t *testing.T) {
 			{"create-lead", `{` + acme + `,"lead":{"city":"` + strings.Repeat("x", 141) + `"}}`, "parameter_too_long: "},
 			{"create-lead", `{` + acme + `,"lead":{"city":"` + strings.Repeat("x", 128<<10) + `"}}`, "body_too_large: "},
 			{"create-lead", `{` + acme + `,"lead":{},"idempotency_key":""}`, "parameter_invalid: "},
+			{"create-lead", `{` + acme + `,"lead":{},"idempotency_key":"\ud800"}`, "parameter_invalid: Send a string for idempotency_key."},
 			{"create-lead", `{` + acme + `,"lead":{},"idempotency_key":7}`, "parameter_invalid: Send a string for idempotency_key."},
 			{"retrieve-lead", `{` + acme + `}`, "parameter_invalid: Send a string for id."},
 			{"retrieve-lead", `{` + acme + `,"id":""}`, "resource_missing: "},
@@ -155,7 +157,7 @@ func TestDirectCall(t *testing.T) {
 			}
 		}
 	})
-	t.Run("fails with unavailable while the database is away", func(t *testing.T) {
+	t.Run("fails with unavailable when the database cannot be reached", func(t *testing.T) {
 		f.meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
 			return nil, errors.New("connection refused")
 		}
@@ -166,24 +168,24 @@ func TestDirectCall(t *testing.T) {
 			t.Errorf("answer %s", got)
 		}
 	})
-	t.Run("is logged with whose leads it was about", func(t *testing.T) {
+	t.Run("is logged with its tenant", func(t *testing.T) {
 		if !strings.Contains(f.log.String(), `"route":"list-leads","status":200,`) || !strings.Contains(f.log.String(), `"account":"acme","mode":"live","key_id":""`) {
 			t.Errorf("log %s", f.log.String())
 		}
 	})
 }
 
-// TestForgedCalls holds the two kinds of event apart: a request is never trusted
-// like a direct call, whatever it says, and a direct call is no request.
+// TestForgedCalls: an HTTP request is never trusted like a direct call, whatever it
+// contains, and a direct call is not taken for an HTTP request.
 func TestForgedCalls(t *testing.T) {
 	const direct = `{"account":"acme","mode":"live","lead":{}}`
 	inBody, _ := json.Marshal(direct)
 	inHeader, _ := json.Marshal(direct)
 	for outcome, event := range map[string]string{
-		"a request whose body is a direct call":       `{"version":"2.0","rawPath":"/api/crm/lead","headers":{},"requestContext":{"http":{"method":"POST"}},"body":` + string(inBody) + `}`,
-		"a request whose headers and query name one":  `{"version":"2.0","rawPath":"/api/crm/lead","rawQueryString":"account=acme&mode=live","headers":{"account":"acme","mode":"live","x":` + string(inHeader) + `},"requestContext":{"http":{"method":"POST"}}}`,
-		"a request of format 1.0 with names of one":   `{"version":"1.0","path":"/api/crm/lead","httpMethod":"POST","headers":{},"multiValueHeaders":{},"queryStringParameters":{"account":"acme","mode":"live"},"requestContext":{"account":"acme","mode":"live"}}`,
-		"a request whose context and path have names": `{"version":"2.0","rawPath":"/api/crm/lead","headers":{},"pathParameters":{"account":"acme","mode":"live"},"stageVariables":{"account":"acme","mode":"live"},"requestContext":{"account":"acme","mode":"live","http":{"method":"POST"}}}`,
+		"a request whose body is a direct call":          `{"version":"2.0","rawPath":"/api/crm/lead","headers":{},"requestContext":{"http":{"method":"POST"}},"body":` + string(inBody) + `}`,
+		"a request whose headers and query are like one": `{"version":"2.0","rawPath":"/api/crm/lead","rawQueryString":"account=acme&mode=live","headers":{"account":"acme","mode":"live","x":` + string(inHeader) + `},"requestContext":{"http":{"method":"POST"}}}`,
+		"a request of format 1.0 that is like one":       `{"version":"1.0","path":"/api/crm/lead","httpMethod":"POST","headers":{},"multiValueHeaders":{},"queryStringParameters":{"account":"acme","mode":"live"},"requestContext":{"account":"acme","mode":"live"}}`,
+		"a request whose context and path are like one":  `{"version":"2.0","rawPath":"/api/crm/lead","headers":{},"pathParameters":{"account":"acme","mode":"live"},"stageVariables":{"account":"acme","mode":"live"},"requestContext":{"account":"acme","mode":"live","http":{"method":"POST"}}}`,
 	} {
 		t.Run(outcome+" needs a key", func(t *testing.T) {
 			f := newFunctions(t)
@@ -191,18 +193,18 @@ func TestForgedCalls(t *testing.T) {
 				t.Errorf("answer %s", got)
 			}
 			if requests := f.meter.Requests(); len(requests) > 0 {
-				t.Errorf("the database was asked: %v", requests)
+				t.Errorf("there were requests to the database: %v", requests)
 			}
 		})
 	}
 	for outcome, event := range map[string]string{
-		"a direct call that has what a request has": `{"account":"acme","mode":"live","version":"2.0","rawPath":"/api/crm/lead","headers":{},"requestContext":{"http":{"method":"POST"}}}`,
-		"a direct call with one of a request":       `{"account":"acme","mode":"live","requestContext":{}}`,
-		"a direct call with a key":                  `{"account":"acme","mode":"live","headers":{"authorization":"Bearer x"}}`,
-		"a direct call that names its members so":   `{"Account":"acme","mode":"live"}`,
-		"a name that occurs twice":                  `{"account":"acme","account":"other","mode":"live"}`,
-		"an event of neither kind":                  `{"lead":{}}`,
-		"a request with nobody's method":            `{"version":"2.0","rawPath":"/api/crm/lead","requestContext":{"http":{}}}`,
+		"a direct call with members of a request": `{"account":"acme","mode":"live","version":"2.0","rawPath":"/api/crm/lead","headers":{},"requestContext":{"http":{"method":"POST"}}}`,
+		"a direct call with requestContext":       `{"account":"acme","mode":"live","requestContext":{}}`,
+		"a direct call with a key":                `{"account":"acme","mode":"live","headers":{"authorization":"Bearer x"}}`,
+		"a direct call with a capital letter":     `{"Account":"acme","mode":"live"}`,
+		"a name that occurs twice":                `{"account":"acme","account":"other","mode":"live"}`,
+		"an event of neither kind":                `{"lead":{}}`,
+		"a request without a method":              `{"version":"2.0","rawPath":"/api/crm/lead","requestContext":{"http":{}}}`,
 	} {
 		t.Run(outcome+" is refused", func(t *testing.T) {
 			f := newFunctions(t)
@@ -211,11 +213,11 @@ func TestForgedCalls(t *testing.T) {
 				t.Errorf("answer %s", got)
 			}
 			if requests := f.meter.Requests(); len(requests) > 0 {
-				t.Errorf("the database was asked: %v", requests)
+				t.Errorf("there were requests to the database: %v", requests)
 			}
 		})
 	}
-	t.Run("a function of no operation takes no direct call", func(t *testing.T) {
+	t.Run("a function without a route takes no direct call", func(t *testing.T) {
 		_, err := lambdahttp.New(api.New(api.Config{}).Handler()).Invoke(t.Context(), []byte(direct))
 		if err == nil {
 			t.Error("no error")
@@ -223,8 +225,8 @@ func TestForgedCalls(t *testing.T) {
 	})
 }
 
-// TestDirectSamples calls the functions with the events of the folder events,
-// which are there for sam local invoke.
+// TestDirectSamples calls the functions with the sample events in the folder events,
+// which are for sam local invoke.
 func TestDirectSamples(t *testing.T) {
 	f := newFunctions(t)
 	for _, c := range []struct{ function, event, want string }{

@@ -1,45 +1,43 @@
-// Package lambdahttp is the door between API Gateway and net/http: it turns an
-// event into an *http.Request, hands it to an http.Handler, and turns the
-// answer back into what API Gateway expects from a function. Payload format
-// 2.0 (HTTP APIs) and 1.0 (REST APIs, and HTTP APIs that ask for it) are
-// understood.
+// Package lambdahttp runs an http.Handler as a Lambda function behind API Gateway.
+// It converts each event to an *http.Request and the handler's answer to the
+// function's result, so that the same handler runs in Lambda and in any other
+// HTTP server. It understands payload format 2.0 (HTTP APIs) and 1.0 (REST APIs,
+// and HTTP APIs that are configured to use it).
 //
-// A function can also be called itself, by a state machine, a pipe or another
-// function: see direct.go. The envelope alone tells such a call from an event.
-//
-// Behind this door nothing knows that it runs in Lambda, so the same handler
-// serves a developer's machine.
+// A function can also be called directly, without API Gateway: see direct.go.
 package lambdahttp
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/api"
 )
 
-// Start serves h to the Lambda runtime, as [New] has it. It does not return.
-//
-// Before the first event it sends h a request of nobody's (see prime.go).
+// Start sends the function of [New] a warm-up request for each route, and then
+// runs it in the Lambda runtime. It does not return.
 func Start(h http.Handler, direct ...api.Route) {
 	f := New(h, direct...)
 	for _, route := range direct {
-		prime(f, route)
+		warmUp(f, route)
 	}
 	lambda.Start(f)
 }
 
-// New returns the Lambda function that answers API Gateway events with h, and
-// direct calls with the route given, if one is.
+// New returns the Lambda function that answers API Gateway events with h. Where a
+// route is given, the function also answers direct calls of it; more than one
+// route makes no sense.
 //
-// The answer to an event is always one of HTTP: an error is for the Lambda
-// console, not for a client, and only for an event that API Gateway did not
-// make. The error of a direct call is its answer.
+// The answer to an API Gateway event is always an HTTP response. Invoke returns
+// an error only for an event that is neither one of API Gateway nor a direct call,
+// and for a direct call that failed.
 func New(h http.Handler, direct ...api.Route) lambda.Handler {
 	return function{h, direct}
 }
@@ -49,30 +47,38 @@ type function struct {
 	direct  []api.Route // one or none
 }
 
-// Invoke is called by the Lambda runtime with one event at a time.
+// Invoke answers one event.
 func (f function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	e, err := parse(payload)
+	members, err := parseMembers(payload)
 	if err != nil {
 		return nil, fmt.Errorf("the event is not an API Gateway event: %w", err)
 	}
-	// Not the event's own id: sam local repeats it, and Lambda's is the one
-	// that the platform's log lines have.
+	// Not the request id of API Gateway: sam local repeats it, and Lambda's own
+	// log lines have this one.
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		ctx = api.WithRequestID(ctx, lc.AwsRequestID)
 	}
-	if e.direct && len(f.direct) > 0 {
-		return f.call(ctx, payload, f.direct[0])
+	// A client of API Gateway cannot add members to the event.
+	if len(f.direct) > 0 && (members["account"] != nil || members["mode"] != nil) {
+		return f.callDirectly(ctx, members, f.direct[0])
 	}
-	r, err := e.request(ctx)
+	e, err := parseEvent(payload, members)
 	if err != nil {
 		return nil, err
 	}
 	var w response
-	f.handler.ServeHTTP(&w, r)
-	return w.encode(e.version, r.Method), nil
+	f.handler.ServeHTTP(&w, e.request(ctx))
+	return w.encode(e)
 }
 
-// errNotHTTP names the only events that this door lets in.
-var errNotHTTP = errors.New("the event is not an API Gateway event of payload format 1.0 or 2.0: " +
-	"connect this function to an HTTP API or a REST API as a Lambda proxy integration, " +
-	"or call it with the members account and mode")
+// parseMembers returns the members of an event without decoding them. It refuses
+// names that occur twice, which encoding/json would accept.
+func parseMembers(payload []byte) (members map[string]jsontext.Value, err error) {
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return nil, err
+	}
+	if !jsontext.Value(payload).IsValid(jsontext.AllowInvalidUTF8(true)) {
+		return nil, errors.New("a name occurs twice in one object")
+	}
+	return members, nil
+}

@@ -3,31 +3,32 @@ package lambdahttp
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"overplane.dev/leads/pkg/plainjson"
+	"github.com/aws/aws-lambda-go/events"
 )
 
-// A response is the http.ResponseWriter of one event. Its zero value is ready.
+// response is an http.ResponseWriter that keeps the answer in memory. The zero
+// value is ready to use.
 type response struct {
 	status int
-	header http.Header // what the handler writes to
-	sent   http.Header // what header was when the status was written
+	header http.Header // what the handler may still change
+	sent   http.Header // the headers at the time of WriteHeader
 	body   bytes.Buffer
 }
 
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header {
 	if w.header == nil {
-		w.header = make(http.Header)
+		w.header = http.Header{}
 	}
 	return w.header
 }
 
-// WriteHeader implements http.ResponseWriter: the first final status counts.
+// WriteHeader implements http.ResponseWriter. The first final status counts.
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status, w.sent = status, w.header.Clone()
@@ -40,39 +41,29 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// encode returns a function's result for an event of the given version: 1.0
-// has multi-value headers, 2.0 has headers. An answer to HEAD has no body (RFC
-// 9110, section 9.3.2).
-func (w *response) encode(version, method string) []byte {
+// encode returns the result of the function for an event.
+func (w *response) encode(e *event) ([]byte, error) {
 	w.WriteHeader(http.StatusOK) // where the handler wrote nothing
-	body, binary := w.body.Bytes(), false
+	if location := w.sent.Get("Location"); strings.HasPrefix(location, "/") {
+		w.sent.Set("Location", e.basePath+location)
+	}
+	body, isBase64 := w.body.String(), false
 	switch {
-	case method == http.MethodHead:
-		body = nil
-	case !utf8.Valid(body):
-		body, binary = base64.StdEncoding.AppendEncode(nil, body), true
+	case e.method == http.MethodHead: // RFC 9110, section 9.3.2
+		body = ""
+	case !utf8.ValidString(body):
+		body, isBase64 = base64.StdEncoding.EncodeToString(w.body.Bytes()), true
 	}
-	name, value := "multiValueHeaders", plainjson.AppendStrings
-	if version == "2.0" {
-		name, value = "headers", quoteJoined
+	if e.version != "2.0" {
+		return json.Marshal(events.APIGatewayProxyResponse{
+			StatusCode: w.status, MultiValueHeaders: w.sent, Body: body, IsBase64Encoded: isBase64,
+		})
 	}
-	dst := make([]byte, 0, 2*len(body)+1024)
-	dst = append(dst, `{"statusCode":`...)
-	dst = strconv.AppendInt(dst, int64(w.status), 10)
-	dst = append(dst, `,"`+name+`":{`...)
-	separator := ""
+	headers := map[string]string{}
 	for name, values := range w.sent {
-		dst = append(dst, separator...)
-		dst = append(plainjson.AppendString(dst, name), ':')
-		dst = value(dst, values)
-		separator = ","
+		headers[name] = strings.Join(values, ", ")
 	}
-	dst = append(dst, `},"body":`...)
-	dst = plainjson.AppendString(dst, body)
-	dst = append(dst, `,"isBase64Encoded":`...)
-	return append(strconv.AppendBool(dst, binary), '}')
-}
-
-func quoteJoined(dst []byte, values []string) []byte {
-	return plainjson.AppendString(dst, strings.Join(values, ", "))
+	return json.Marshal(events.APIGatewayV2HTTPResponse{
+		StatusCode: w.status, Headers: headers, Body: body, IsBase64Encoded: isBase64,
+	})
 }

@@ -13,22 +13,23 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// patience bounds what prime adds to a start where the database does not answer.
-// Lambda itself waits 10 seconds for one.
-const patience = time.Second
+// warmUpTime limits how long a warm-up request delays the start of a function.
+// Lambda allows 10 seconds for the whole start.
+const warmUpTime = time.Second
 
-// prime sends the function a request for its route with an API key that is not
-// stored. Its answer is a 401 after one read of the table. What it leaves is the
-// connection to the database and the code in memory: during a start Lambda gives
-// a function a whole processor, and afterwards, with 128 MB, a fourteenth.
+// warmUp sends the function a request for the route with an API key that is not
+// stored. The function answers it with 401, after one read of the table. Then the
+// connection to the database is open and the code is in memory. Lambda gives a
+// function a whole processor during its start; afterwards, with 128 MB of memory,
+// it gives one fourteenth.
 //
-// A failure is not told: the first request finds out by itself.
-func prime(f lambda.Handler, route api.Route) {
-	ctx, cancel := context.WithTimeout(api.Priming(context.Background()), patience)
+// Errors are ignored, because the first request will report them.
+func warmUp(f lambda.Handler, route api.Route) {
+	ctx, cancel := context.WithTimeout(api.WithoutLog(context.Background()), warmUpTime)
 	defer cancel()
-	unknown, _ := apikey.NewKey(lead.Tenant{Mode: lead.Test}, 0, time.Now(), time.Time{})
-	path := strings.Replace(route.Path, "{id}", "nothing", 1)
+	key, _ := apikey.NewKey(lead.Tenant{Mode: lead.Test}, 0, time.Now(), time.Time{})
+	path := strings.Replace(route.Path, "{id}", "warm-up", 1)
 	_, _ = f.Invoke(ctx, fmt.Appendf(nil,
 		`{"version":"2.0","rawPath":%q,"headers":{"authorization":"Bearer %s"},"requestContext":{"http":{"method":%q}}}`,
-		path, unknown, route.Method))
+		path, key, route.Method))
 }

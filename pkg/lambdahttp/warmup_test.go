@@ -13,53 +13,53 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// keys is a store of keys that has none and counts who asks. With wait, it never
-// answers.
-type keys struct {
-	asked int
-	wait  bool
+// noKeys is an empty store of keys that counts its calls. With block, a call
+// returns only when its context ends.
+type noKeys struct {
+	calls int
+	block bool
 }
 
-func (k *keys) FindKey(ctx context.Context, _ string) (apikey.Key, error) {
-	k.asked++
-	if k.wait {
+func (k *noKeys) FindKey(ctx context.Context, _ string) (apikey.Key, error) {
+	k.calls++
+	if k.block {
 		<-ctx.Done()
 		return apikey.Key{}, ctx.Err()
 	}
 	return apikey.Key{}, apikey.ErrNotFound
 }
 
-// untouched is a store of leads that fails when it is used.
-type untouched struct{ lead.Store }
+// unusedStore is a store of leads that panics when it is used.
+type unusedStore struct{ lead.Store }
 
-func TestPrimeReadsTheTableOnceAndLeavesNoTrace(t *testing.T) {
+func TestWarmUpReadsTheTableOnceAndLogsNothing(t *testing.T) {
 	for _, route := range api.Routes() {
 		t.Run(route.Name, func(t *testing.T) {
 			var log bytes.Buffer
-			k := &keys{}
-			a := api.New(api.Config{Leads: untouched{}, Keys: k, Log: slog.New(slog.NewJSONHandler(&log, nil))})
-			prime(New(a.Handler(route), route), route)
-			if k.asked != 1 {
-				t.Errorf("asked for a key %d times, want once", k.asked)
+			k := &noKeys{}
+			a := api.New(api.Config{Leads: unusedStore{}, Keys: k, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+			warmUp(New(a.Handler(route), route), route)
+			if k.calls != 1 {
+				t.Errorf("it read %d keys, want 1", k.calls)
 			}
 			if strings.TrimSpace(log.String()) != "" {
-				t.Errorf("logged %s", &log)
+				t.Errorf("it logged %s", &log)
 			}
 		})
 	}
 }
 
-func TestPrimeGivesUpOnADatabaseThatIsSilent(t *testing.T) {
-	k := &keys{wait: true}
-	a := api.New(api.Config{Leads: untouched{}, Keys: k})
+func TestWarmUpEndsWhenTheDatabaseDoesNotAnswer(t *testing.T) {
+	k := &noKeys{block: true}
+	a := api.New(api.Config{Leads: unusedStore{}, Keys: k})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		prime(New(a.Handler(api.RetrieveLead), api.RetrieveLead), api.RetrieveLead)
+		warmUp(New(a.Handler(api.RetrieveLead), api.RetrieveLead), api.RetrieveLead)
 	}()
 	select {
 	case <-done:
 	case <-time.After(8 * time.Second): // Lambda's own limit is 10
-		t.Error("the start still waits for the database")
+		t.Error("the warm-up request has not ended after 8 seconds")
 	}
 }

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+const (
+	// maxBody is the greatest size of a body in bytes. The largest lead fits,
+	// however its characters are escaped.
+	maxBody = 128 << 10
+
+	// bodyTime is how long a client may take to send a body.
+	bodyTime = 5 * time.Second
+)
+
+// readBody reads the body of a request, where it has one. It returns a
+// [*lead.UnavailableError] where too many bodies are being read or this one did
+// not arrive in time. Any other error is to be returned by endpoints that need
+// the body.
+func (a *API) readBody(w *response, r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if !a.limiter.bodies.TryAcquire(1) {
+		return nil, errTooManyRequests
+	}
+	defer a.limiter.bodies.Release(1)
+	// In Lambda the body is part of the event, and this has no effect.
+	connection := http.NewResponseController(w.client)
+	connection.SetReadDeadline(time.Now().Add(bodyTime)) //nolint:errcheck
+	body, err := io.ReadAll(http.MaxBytesReader(w.client, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, errBodyTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("the body did not arrive in time")}
+	case err != nil:
+		return nil, &lead.SyntaxError{Message: "The body broke off. Send it again, whole."}
+	}
+	connection.SetReadDeadline(time.Time{}) //nolint:errcheck
+	return body, nil
+}
+
+// changes parses a body of one of these media types. Violations found in the
+// headers are returned together with those of the query and the body.
+func (r *request) changes(headers lead.ValidationError, types ...string) ([]lead.Change, error) {
+	invalid := append(unknownParameters(r.query()), headers...)
+	switch {
+	case r.bodyErr != nil:
+		return nil, r.bodyErr
+	case slices.ContainsFunc(r.Header.Values("Content-Encoding"), func(coding string) bool { return !strings.EqualFold(coding, "identity") }):
+		return nil, errContentEncoding
+	case len(bytes.Trim(r.body, " \t\r\n")) > 0 && !hasType(r.Header, types):
+		return nil, errContentType
+	}
+	changes, err := lead.ParseChanges(r.body)
+	var more lead.ValidationError
+	if err != nil && !errors.As(err, &more) {
+		return nil, err
+	}
+	if invalid = append(invalid, more...); len(invalid) > 0 {
+		return nil, invalid
+	}
+	return changes, nil
+}
+
+// hasType reports whether the headers declare one of these media types, with
+// any parameters, or no type at all.
+func hasType(h http.Header, types []string) bool {
+	declared := h.Values("Content-Type")
+	if len(declared) == 0 {
+		return true
+	}
+	media, _, _ := strings.Cut(declared[0], ";")
+	return len(declared) == 1 && slices.ContainsFunc(types, func(t string) bool {
+		return strings.EqualFold(t, strings.TrimSpace(media))
+	})
+}
