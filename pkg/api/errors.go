@@ -175,10 +175,7 @@ func AppendError(dst []byte, err error, requestID string) []byte {
 	if len(p.violations) > 0 {
 		body.Param, body.Errors = &p.violations[0].Param, p.violations
 	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		panic(err) // not possible: the body holds only strings
-	}
+	text, _ := json.Marshal(body) // strings cannot fail
 	// encoding/json escapes characters that have a meaning in HTML. This
 	// writes them as they are.
 	dst, _ = jsontext.AppendFormat(dst, text)

@@ -82,7 +82,7 @@ func (r *request) query() (parameters []parameter) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		parameters = append(parameters, parameter{unescapeQuery(name), unescapeQuery(value)})
+		parameters = append(parameters, parameter{unescape(name, url.QueryUnescape), unescape(value, url.QueryUnescape)})
 	}
 	return parameters
 }
@@ -97,15 +97,9 @@ func unknownParameters(query []parameter) (invalid lead.ValidationError) {
 	return invalid
 }
 
-func unescapePath(s string) string {
-	if plain, err := url.PathUnescape(s); err == nil {
-		return plain
-	}
-	return s
-}
-
-func unescapeQuery(s string) string {
-	if plain, err := url.QueryUnescape(s); err == nil {
+// unescape returns undo(s), or s where its escapes are invalid.
+func unescape(s string, undo func(string) (string, error)) string {
+	if plain, err := undo(s); err == nil {
 		return plain
 	}
 	return s

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -72,5 +73,5 @@ func (route Route) matchPath(path string) (id string, ok bool) {
 		return "", path == route.Path
 	}
 	segment, ok := strings.CutPrefix(path, prefix)
-	return unescapePath(segment), ok && segment != "" && !strings.Contains(segment, "/")
+	return unescape(segment, url.PathUnescape), ok && segment != "" && !strings.Contains(segment, "/")
 }
