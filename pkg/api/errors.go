@@ -148,7 +148,7 @@ func (w *response) fail(err error) {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
 	}
-	w.setJSON(p.status, append(AppendError([]byte(`{"error":`), err, w.requestID), '}'))
+	w.setJSON(p.status, fmt.Appendf(nil, `{"error":%s}`, ErrorJSON(err, w.requestID)))
 }
 
 // Describe returns an error for callers who do not use HTTP: the code that a
@@ -161,8 +161,8 @@ func Describe(err error) (code, message string) {
 	return p.code, p.message
 }
 
-// AppendError appends the member "error" of an answer to dst.
-func AppendError(dst []byte, err error, requestID string) []byte {
+// ErrorJSON returns the JSON object that is the member "error" of an answer.
+func ErrorJSON(err error, requestID string) []byte {
 	p := problemOf(err)
 	body := struct {
 		Type      string           `json:"type"`
@@ -176,8 +176,8 @@ func AppendError(dst []byte, err error, requestID string) []byte {
 		body.Param, body.Errors = &p.violations[0].Param, p.violations
 	}
 	text, _ := json.Marshal(body) // strings cannot fail
-	// encoding/json escapes characters that have a meaning in HTML. This
+	// encoding/json escapes characters that have a meaning in HTML. AppendFormat
 	// writes them as they are.
-	dst, _ = jsontext.AppendFormat(dst, text)
-	return dst
+	text, _ = jsontext.AppendFormat(nil, text)
+	return text
 }

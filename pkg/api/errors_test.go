@@ -244,14 +244,14 @@ func TestErrorsListAtMost100Violations(t *testing.T) {
 // TestErrorBytes compares an error byte for byte, with characters that encoding/json
 // would escape.
 func TestErrorBytes(t *testing.T) {
-	got := string(api.AppendError(nil, lead.ValidationError{{Param: "<a>&\u2028\"\\\n\xff", Code: lead.ParameterUnknown, Message: "It's <b>."}}, "id-1"))
+	got := string(api.ErrorJSON(lead.ValidationError{{Param: "<a>&\u2028\"\\\n\xff", Code: lead.ParameterUnknown, Message: "It's <b>."}}, "id-1"))
 	const param = "<a>&\u2028\\\"\\\\\\n\ufffd"
 	want := `{"type":"invalid_request_error","code":"parameter_unknown","message":"It's <b>.","param":"` + param +
 		`","request_id":"id-1","errors":[{"param":"` + param + `","code":"parameter_unknown","message":"It's <b>."}]}`
 	if got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
-	got = string(api.AppendError(nil, lead.ErrKeyInUse, "id-2"))
+	got = string(api.ErrorJSON(lead.ErrKeyInUse, "id-2"))
 	want = `{"type":"idempotency_error","code":"idempotency_key_in_use","message":"A request with this Idempotency-Key is still running. Send the same request again in a moment.","param":null,"request_id":"id-2","errors":[]}`
 	if got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)

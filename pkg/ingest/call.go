@@ -81,7 +81,7 @@ func (c *call) handle(ctx context.Context, v *invocation) ([]byte, error) {
 	for _, result := range results {
 		format, value := `{"lead":%s}`, result.Lead.AppendJSON(nil)
 		if result.Err != nil {
-			format, value = `{"error":%s}`, api.AppendError(nil, result.Err, requestID)
+			format, value = `{"error":%s}`, api.ErrorJSON(result.Err, requestID)
 		} else if result.Replayed {
 			format = `{"lead":%s,"replayed":true}`
 		}
