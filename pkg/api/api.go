@@ -127,8 +127,8 @@ func (a *API) serve(w *response, r *http.Request, routes []Route) error {
 	return nil
 }
 
-// callEndpoint authorizes the request and calls the endpoint. A worker slot is
-// held only meanwhile, so a client that is slow to send its body or to take its
+// callEndpoint authorizes the request and calls the endpoint. It needs a worker
+// slot only for that, so a client that is slow to send its body or to take its
 // answer cannot occupy one.
 func (a *API) callEndpoint(route Route, w *response, r *request) (err error) {
 	if a.limiter.workers.Acquire(r.Context(), 1) != nil {

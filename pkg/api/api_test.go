@@ -46,7 +46,7 @@ func newFixture(t testing.TB) *fixture {
 	return w
 }
 
-// start starts the API anew, with empty caches.
+// start starts a new API, with empty caches.
 func (w *fixture) start(t testing.TB) {
 	handler := api.New(w.config).Handler(api.Routes()...)
 	w.transport = describe(t).checkTransport(t, contract.Handler(handler))

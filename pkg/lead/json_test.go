@@ -290,7 +290,7 @@ func FuzzParseChanges(f *testing.F) {
 			wantSameValues(t, body, changes)
 			wantRoundTrip(t, changes)
 		case changes != nil:
-			t.Errorf("changes beside the error %v", err)
+			t.Errorf("changes and the error %v", err)
 		case errors.As(err, &syntax):
 			if syntax.Message == "" || !utf8.ValidString(syntax.Message) {
 				t.Errorf("the message is %q", syntax.Message)
@@ -347,7 +347,7 @@ func wantRoundTrip(t *testing.T, changes []Change) {
 	l.Values.Apply(changes)
 	answer := l.AppendJSON(nil)
 	if !jsontext.Value(answer).IsValid() {
-		t.Fatalf("the answer is no JSON: %q", answer)
+		t.Fatalf("the answer is not JSON: %q", answer)
 	}
 	again, err := ParseChanges(answer)
 	if err != nil {
