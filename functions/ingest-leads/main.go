@@ -1,9 +1,9 @@
-// The function ingest-leads makes leads of what other AWS services send: SQS
-// messages, EventBridge events, SNS notifications, files in S3, and calls with
-// many leads.
+// The function ingest-leads creates leads from SQS messages, EventBridge events,
+// SNS notifications, files in S3, and direct calls with many leads.
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 
@@ -15,10 +15,12 @@ import (
 
 func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	ingester, err := ingest.Open(dynamo.Open(), log)
+	table := dynamo.Open()
+	ingester, err := ingest.Open(table, log)
 	if err != nil {
 		log.Error(err.Error())
 		os.Exit(1)
 	}
+	table.WarmUp(context.Background())
 	lambda.Start(ingester)
 }

@@ -1,8 +1,9 @@
-// The function publish-changes tells an EventBridge bus of every change of a
-// lead, from the table's stream.
+// The function publish-changes publishes every change of a lead, which it gets
+// from the table's stream, on an EventBridge bus.
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 
@@ -12,5 +13,7 @@ import (
 )
 
 func main() {
-	lambda.Start(publish.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil))))
+	publisher := publish.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	publisher.WarmUp(context.Background())
+	lambda.Start(publisher)
 }

@@ -1,5 +1,5 @@
-// The function unmatched answers what no route of the HTTP API takes: 404, 405,
-// and OPTIONS. It knows no database.
+// The function unmatched answers requests that match no route of the HTTP API:
+// with 404, with 405, or with the allowed methods for OPTIONS. It uses no database.
 package main
 
 import (

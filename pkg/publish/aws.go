@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -20,6 +21,17 @@ func Open(log *slog.Logger) *Publisher {
 	return &Publisher{Bus: &bus{client, os.Getenv("LEADS_BUS")}, Log: log}
 }
 
+// WarmUp sends a request without events, which EventBridge rejects. A Lambda
+// function calls it during its init phase, when it has more CPU time than later,
+// so that the connection to EventBridge is ready for the first changes. WarmUp
+// takes at most a second. It ignores errors, because the first changes report
+// them.
+func (p *Publisher) WarmUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _ = p.Bus.Put(ctx, nil)
+}
+
 type bus struct {
 	client *eventbridge.Client
 	name   string
@@ -27,7 +39,7 @@ type bus struct {
 
 // Put implements [Bus].
 func (b *bus) Put(ctx context.Context, events []Event) ([]bool, error) {
-	var entries []types.PutEventsRequestEntry
+	entries := []types.PutEventsRequestEntry{} // not nil, which the SDK would not send
 	for _, e := range events {
 		entries = append(entries, types.PutEventsRequestEntry{
 			EventBusName: &b.name,

@@ -2,9 +2,13 @@ package publish_test
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"overplane.dev/leads/pkg/publish"
 	"overplane.dev/leads/test/fakeaws"
@@ -53,4 +57,36 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%d failures, want the first of the records", n)
 		}
 	})
+}
+
+// TestWarmUp checks that WarmUp opens the connection for the first changes, and
+// that EventBridge need not answer.
+func TestWarmUp(t *testing.T) {
+	requests, silent := 0, false
+	done := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if silent {
+			<-done
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, `{"__type":"ValidationException"}`)
+	}))
+	defer server.Close()
+	defer close(done)
+	t.Setenv("AWS_ENDPOINT_URL_EVENTBRIDGE", server.URL)
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "test")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
+	p := publish.Open(slog.New(slog.DiscardHandler))
+	p.WarmUp(t.Context())
+	if requests != 1 {
+		t.Errorf("%d requests, want 1", requests)
+	}
+	silent = true
+	start := time.Now()
+	p.WarmUp(t.Context())
+	if d := time.Since(start); d > 8*time.Second { // Lambda allows ten
+		t.Errorf("WarmUp took %v although EventBridge did not answer", d)
+	}
 }

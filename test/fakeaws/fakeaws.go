@@ -147,7 +147,7 @@ func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) {
 		QueueURL string `json:"QueueUrl"`
 		Entries  []entry
 	}
-	if !read(r, &in) || len(in.Entries) > maxEntries {
+	if !read(r, &in) || len(in.Entries) == 0 || len(in.Entries) > maxEntries {
 		http.Error(w, `{"__type":"com.amazonaws.sqs#BatchRequestTooLong"}`, http.StatusBadRequest)
 		return
 	}

@@ -66,7 +66,9 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 		t.Fatal(err)
 	}
 	f := &recordedFunction{}
-	in, err := ingest.Open(openTable(endpoint, f), slog.New(slog.DiscardHandler))
+	table := openTable(endpoint, f)
+	table.WarmUp(t.Context())
+	in, err := ingest.Open(table, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
