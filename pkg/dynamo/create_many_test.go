@@ -15,8 +15,9 @@ import (
 
 var loading = lead.Tenant{Account: "acme", Mode: lead.Live}
 
-// named returns the create of a lead of this name that happens once.
-func named(t *testing.T, name, key string) lead.CreateRequest {
+// createRequest returns a request to create a lead with this name and this
+// idempotency key.
+func createRequest(t *testing.T, name, key string) lead.CreateRequest {
 	t.Helper()
 	changes, err := lead.ParseChanges(fmt.Appendf(nil, `{"lead_name":%q}`, name))
 	if err != nil {
@@ -27,15 +28,15 @@ func named(t *testing.T, name, key string) lead.CreateRequest {
 	return c
 }
 
-func manyNamed(t *testing.T, n int) (many []lead.CreateRequest) {
+func createRequests(t *testing.T, n int) (requests []lead.CreateRequest) {
 	for i := range n {
-		many = append(many, named(t, fmt.Sprint("lead ", i), fmt.Sprint("key ", i)))
+		requests = append(requests, createRequest(t, fmt.Sprint("lead ", i), fmt.Sprint("key ", i)))
 	}
-	return many
+	return requests
 }
 
-// wantTotal fails unless the tenant has so many leads, by the books and by the
-// list.
+// wantTotal fails the test unless the tenant has this many leads, both counted and
+// listed.
 func wantTotal(t *testing.T, table *dynamo.Table, want int) {
 	t.Helper()
 	listed := 0
@@ -54,111 +55,112 @@ func wantTotal(t *testing.T, table *dynamo.Table, want int) {
 	}
 }
 
-// wantMade fails unless each outcome is the lead that was wanted, new or not.
-func wantMade(t *testing.T, wanted []lead.CreateRequest, outcomes []lead.CreateResult, replayed bool) {
+// wantCreated fails the test unless each result is the requested lead, with this
+// value of Replayed.
+func wantCreated(t *testing.T, requests []lead.CreateRequest, results []lead.CreateResult, replayed bool) {
 	t.Helper()
-	for i, o := range outcomes {
-		if o.Err != nil || o.Replayed != replayed || o.Lead.Values != wanted[i].Values {
-			t.Fatalf("outcome %d: %+v, want it made, replayed %v", i, o, replayed)
+	for i, r := range results {
+		if r.Err != nil || r.Replayed != replayed || r.Lead.Values != requests[i].Values {
+			t.Fatalf("result %d: %+v, want a lead, replayed %v", i, r, replayed)
 		}
 	}
 }
 
 func TestCreateMany(t *testing.T) {
-	t.Run("makes 49 leads in each transaction and counts them", func(t *testing.T) {
+	t.Run("creates and counts 49 leads in each transaction", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
 		now := time.Date(2026, 3, 1, 12, 0, 1, 0, time.UTC)
 		table.Now = func() time.Time { return now }
-		wanted := manyNamed(t, 120)
-		outcomes := table.CreateMany(t.Context(), loading, wanted)
+		requests := createRequests(t, 120)
+		results := table.CreateMany(t.Context(), loading, requests)
 		if requests, _, _ := meter.Cost(); requests != 3 {
 			t.Errorf("%d requests for 120 leads, want 3", requests)
 		}
-		wantMade(t, wanted, outcomes, false)
+		wantCreated(t, requests, results, false)
 		wantTotal(t, table, 120)
 		leads, _, _ := table.List(t.Context(), loading, 1, 0)
-		if leads[0].ID != outcomes[119].Lead.ID {
+		if leads[0].ID != results[119].Lead.ID {
 			t.Errorf("the newest lead is %s, want the last one", leads[0].ID)
 		}
 	})
-	t.Run("makes none again", func(t *testing.T) {
+	t.Run("creates no lead twice", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
-		wanted := manyNamed(t, 49)
-		first := table.CreateMany(t.Context(), loading, wanted)
+		requests := createRequests(t, 49)
+		first := table.CreateMany(t.Context(), loading, requests)
 		meter.Reset()
-		again := table.CreateMany(t.Context(), loading, wanted)
+		again := table.CreateMany(t.Context(), loading, requests)
 		if requests, _, _ := meter.Cost(); requests > 2 {
-			t.Errorf("%d requests for leads that were all there", requests)
+			t.Errorf("%d requests for leads that all exist", requests)
 		}
-		wantMade(t, wanted, again, true)
+		wantCreated(t, requests, again, true)
 		for i := range first {
 			if again[i].Lead.ID != first[i].Lead.ID {
-				t.Fatalf("lead %d is another one", i)
+				t.Fatalf("lead %d has another id", i)
 			}
 		}
 		wantTotal(t, table, 49)
 	})
-	t.Run("makes the others when some were made before or cannot be", func(t *testing.T) {
+	t.Run("creates the other leads if some exist already or are invalid", func(t *testing.T) {
 		table, _ := dynamotest.New(t)
-		wanted := manyNamed(t, 30)
-		table.CreateMany(t.Context(), loading, wanted[10:20])
-		wanted[15] = named(t, "another name", "key 15")
-		wanted = append(wanted, named(t, "lead 3", "key 3"))
-		outcomes := table.CreateMany(t.Context(), loading, wanted)
-		for i, o := range outcomes {
+		requests := createRequests(t, 30)
+		table.CreateMany(t.Context(), loading, requests[10:20])
+		requests[15] = createRequest(t, "another name", "key 15")
+		requests = append(requests, createRequest(t, "lead 3", "key 3"))
+		results := table.CreateMany(t.Context(), loading, requests)
+		for i, r := range results {
 			switch {
 			case i == 15:
-				if !errors.Is(o.Err, lead.ErrKeyReused) {
-					t.Errorf("outcome 15: %v, want ErrKeyReused", o.Err)
+				if !errors.Is(r.Err, lead.ErrKeyReused) {
+					t.Errorf("result 15: %v, want ErrKeyReused", r.Err)
 				}
-			case o.Err != nil || o.Replayed != (10 <= i && i < 20 || i == 30):
-				t.Errorf("outcome %d: %+v", i, o)
+			case r.Err != nil || r.Replayed != (10 <= i && i < 20 || i == 30):
+				t.Errorf("result %d: %+v", i, r)
 			}
 		}
-		if outcomes[30].Lead.ID != outcomes[3].Lead.ID {
-			t.Error("one key in one call made two leads")
+		if results[30].Lead.ID != results[3].Lead.ID {
+			t.Error("one idempotency key created two leads")
 		}
 		wantTotal(t, table, 30)
 	})
-	t.Run("counts each lead in the cell of its id when time passes meanwhile", func(t *testing.T) {
+	t.Run("counts each lead at the time of its id", func(t *testing.T) {
 		table, _ := dynamotest.New(t)
 		now := time.Date(2026, 3, 1, 11, 59, 59, 0, time.UTC)
 		table.Now = func() time.Time { now = now.Add(100 * time.Millisecond); return now }
 		table.SetNear(-1)
-		wanted := manyNamed(t, 60)
-		wantMade(t, wanted, table.CreateMany(t.Context(), loading, wanted), false)
+		requests := createRequests(t, 60)
+		wantCreated(t, requests, table.CreateMany(t.Context(), loading, requests), false)
 		wantTotal(t, table, 60)
 	})
-	t.Run("makes each once when every answer is lost at first", func(t *testing.T) {
+	t.Run("creates each lead once if the first response of each request is lost", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
-		meter.Fault = losing()
-		wanted := append(manyNamed(t, 60), lead.CreateRequest{Values: lead.Defaults()})
-		wantMade(t, wanted, table.CreateMany(t.Context(), loading, wanted), false)
+		meter.Fault = loseResponses()
+		requests := append(createRequests(t, 60), lead.CreateRequest{Values: lead.Defaults()})
+		wantCreated(t, requests, table.CreateMany(t.Context(), loading, requests), false)
 		wantTotal(t, table, 61)
 	})
-	t.Run("says busy of all when the database is away and makes them later", func(t *testing.T) {
+	t.Run("returns UnavailableError if DynamoDB cannot be reached", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
-		wanted := manyNamed(t, 3)
+		requests := createRequests(t, 3)
 		meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
 			return nil, errors.New("connection refused")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		for i, o := range table.CreateMany(ctx, loading, wanted) {
-			var busy *lead.UnavailableError
-			if !errors.As(o.Err, &busy) {
-				t.Errorf("outcome %d: %v, want busy", i, o.Err)
+		for i, r := range table.CreateMany(ctx, loading, requests) {
+			var unavailable *lead.UnavailableError
+			if !errors.As(r.Err, &unavailable) {
+				t.Errorf("result %d: %v, want an UnavailableError", i, r.Err)
 			}
 		}
 		meter.Fault = nil
-		wantMade(t, wanted, table.CreateMany(t.Context(), loading, wanted), false)
+		wantCreated(t, requests, table.CreateMany(t.Context(), loading, requests), false)
 		wantTotal(t, table, 3)
 	})
 }
 
-// TestFullBooksAreLeft has other processes fill the page that a process is
-// writing to, which it cannot know.
-func TestFullBooksAreLeft(t *testing.T) {
+// TestCreateReplacesFullCounterItem has other processes fill the counter item that
+// a process writes to.
+func TestCreateReplacesFullCounterItem(t *testing.T) {
 	process, meter, _ := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	table, other := process(), process()
 	create := func() {
@@ -167,9 +169,9 @@ func TestFullBooksAreLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fill := func(page string, room int64) {
+	fill := func(item string, room int64) {
 		t.Helper()
-		if err := table.Tamper(t.Context(), loading, page, "n", 9999-1-room); err != nil {
+		if err := table.Tamper(t.Context(), loading, item, "n", 9999-1-room); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,18 +181,18 @@ func TestFullBooksAreLeft(t *testing.T) {
 	meter.Reset()
 	create()
 	if requests, _, _ := meter.Cost(); requests != 2 {
-		t.Errorf("a create that met a full page took %d requests, want 2", requests)
+		t.Errorf("a create with a full counter item took %d requests, want 2", requests)
 	}
 	create()
 
-	many := manyNamed(t, 60)
-	wantMade(t, many, other.CreateMany(t.Context(), loading, many), false) // begins with the full page
+	requests := createRequests(t, 60)
+	wantCreated(t, requests, other.CreateMany(t.Context(), loading, requests), false) // begins with the full item
 	wantTotal(t, other, 64)
 }
 
-// losing returns a fault: of every two requests the first is done, and where it is
-// a transaction its answer is lost.
-func losing() func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
+// loseResponses returns a fault: the response to every other request is lost if it
+// is a transaction.
+func loseResponses() func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
 	calls := 0
 	return func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
 		resp, err := send.RoundTrip(r)

@@ -7,14 +7,13 @@ import (
 	"overplane.dev/leads/test/dynamotest"
 )
 
-// TestKeyIsKeptForItsTime sends the same create again and again: until its key's
-// time is over it makes no second lead, and then it makes one, whose key is kept
-// as long.
-func TestKeyIsKeptForItsTime(t *testing.T) {
+// TestIdempotencyKeyExpires repeats the same create. It creates no second lead
+// before the key expires, and one afterwards, for which the key is stored again.
+func TestIdempotencyKeyExpires(t *testing.T) {
 	table, _ := dynamotest.New(t)
 	start := time.Date(2026, 3, 1, 12, 0, 0, 900_000_000, time.UTC)
-	c := named(t, "Ada", "k")
-	for _, sent := range []struct {
+	c := createRequest(t, "Ada", "k")
+	for _, call := range []struct {
 		after    time.Duration
 		replayed bool
 	}{
@@ -24,9 +23,9 @@ func TestKeyIsKeptForItsTime(t *testing.T) {
 		{c.Key.TTL + time.Second, false},
 		{2*c.Key.TTL + time.Second, true},
 	} {
-		table.Now = func() time.Time { return start.Add(sent.after) }
-		if _, replayed, err := table.Create(t.Context(), loading, c.Values, c.Key); err != nil || replayed != sent.replayed {
-			t.Errorf("after %v: replayed %v, want %v (error %v)", sent.after, replayed, sent.replayed, err)
+		table.Now = func() time.Time { return start.Add(call.after) }
+		if _, replayed, err := table.Create(t.Context(), loading, c.Values, c.Key); err != nil || replayed != call.replayed {
+			t.Errorf("after %v: replayed %v, want %v (error %v)", call.after, replayed, call.replayed, err)
 		}
 	}
 	wantTotal(t, table, 2)

@@ -1,23 +1,36 @@
-// Package dynamo keeps leads and API keys in one table of DynamoDB.
+// Package dynamo stores leads, API keys and idempotency records in one DynamoDB
+// table.
 //
-// # The items
+// # Items
 //
-//	pk                       sk                     holds
-//	acme/test/lead_01j8…     lead                   a lead: an attribute to a field, under a name of
-//	                                                two letters; fields at their default are left out
-//	acme/test/books          2026-03-01T09:3/0.1    a page of a book: counts, see below
-//	acme/test/books          2026-03-01T09:3/x0     a page of what the book's leads lost later
-//	acme/test/books          2026-03-01T09:3/r0     a page of what an audit put right
-//	acme/test/books          ~balance               the total at the end of a period
-//	acme/test/calendar       calendar               leads by the day of their creation, then
-//	acme/test/once/3nq8…     once                   an idempotency key: the lead, a hash of its values
-//	key/0ab1…                key                    an API key: the hash of its text
-//	keys                     ring                   copies of some keys, for new processes
+//	pk                    sk                  content
+//	acme/test/lead_01j8…  lead                a lead: one attribute for each field, with a name of
+//	                                          two letters; default values are not stored
+//	acme/test/once/3nq8…  once                an idempotency record: the id of the lead that was
+//	                                          created, and a hash of its values
+//	key/0ab1…             key                 an API key: the hash of its text
+//	acme/test/books       2026-03-01T09:3/0.1 a page of a book: counts, see below
+//	acme/test/books       2026-03-01T09:3/x0  a page of what the book's leads lost later
+//	acme/test/books       2026-03-01T09:3/r0  a page of what an audit put right
+//	acme/test/books       ~balance            the total at the end of a period
+//	acme/test/calendar    calendar            leads by the day of their creation, then
 //
-// acme/test is the tenant: the account acme in the mode test. The index
-// created_at has each lead of a tenant by the time of its creation, to the
-// nanosecond, and holds keys alone, so that an update of a lead costs it
-// nothing. (It has the API keys too, under acme/keys.)
+// acme/test is the tenant: the account acme in test mode. The index created_at
+// contains the leads of each tenant by the time of their creation, to the
+// nanosecond. It contains only keys, so an update of a lead does not write to it.
+// It also contains the API keys of each account, under acme/keys.
+//
+// # Retries
+//
+// A request whose response is lost is sent again, and must not take effect twice.
+// Creates and deletes are transactions with a client request token, which
+// DynamoDB executes once (see transact.go). An update leaves a nonce in the lead,
+// and its condition is false if the nonce is there already (see update.go). A
+// condition that fails returns the item, which shows whether an earlier attempt
+// succeeded.
+//
+// Transient errors are retried with a random delay until the deadline of the
+// context, or for ten seconds. Then the caller gets a [lead.UnavailableError].
 //
 // # Books
 //
@@ -58,17 +71,17 @@
 //
 // At 09:34:07 of 2026-03-01, a lead is created by one TransactWriteItems:
 //
-//	put     acme/test/lead_01j8…  if it is not there    2 units, and 1 for the index
+//	put     acme/test/lead_01j8…  if it does not exist  2 units, and 1 for the index
 //	update  acme/test/books       2026-03-01T09:3/0.0   2 units    ADD c 09:34:06
 //
-// That is 5 units, or 7 for a lead of more than 1 KB, up to 2 KB. With an
-// idempotency key its record is put in the same transaction, for 2 more.
+// That is 5 units, or 7 for a lead of 1 to 2 KB. The idempotency record is put in
+// the same transaction, for 2 more.
 //
 // # A delete
 //
 // At 11:02 the lead is deleted by another:
 //
-//	delete  acme/test/lead_01j8…  if it is there        2 units, and 1 for the index
+//	delete  acme/test/lead_01j8…  if it exists          2 units, and 1 for the index
 //	update  acme/test/books       2026-03-01T11:0/0.0   2 units    ADD d 2026-03-01T09:3
 //	update  acme/test/books       2026-03-01T09:3/x0    2 units    ADD x 09:34:06
 //
