@@ -3,7 +3,6 @@ package dynamo
 import (
 	"context"
 	"errors"
-	"io"
 	"math"
 	"net/http"
 	"os"
@@ -65,6 +64,7 @@ func Configure(o *dynamodb.Options) {
 		})
 	}
 	o.Retryer = newRetryer()
+	o.RetryMaxAttempts = 0 // a limit from the configuration would wrap the retryer
 }
 
 // newRetryer returns a retryer that only the deadline of the context stops. The
@@ -93,7 +93,7 @@ func isTransient(err error) aws.Ternary {
 	switch {
 	case errors.As(err, &cancelled):
 		return aws.BoolTernary(!slices.ContainsFunc(cancelled.CancellationReasons, isPermanent))
-	case errors.As(err, &conflict), errors.As(err, &incomplete), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &conflict), errors.As(err, &incomplete):
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary

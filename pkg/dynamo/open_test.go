@@ -103,6 +103,22 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 	}
 }
 
+// TestOnlyDeadlineStopsRetries fails more attempts than the SDK makes by default.
+func TestOnlyDeadlineStopsRetries(t *testing.T) {
+	server, _ := startTLS(t)
+	next, requests := server.Config.Handler, 0
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests <= 6 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	if _, err := dynamo.Open().FindKey(t.Context(), "none"); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("after %d requests: %v, want ErrNotFound", requests, err)
+	}
+}
+
 func TestIncompleteResponseIsRetried(t *testing.T) {
 	for name, incomplete := range map[string]io.Reader{
 		"connection error": io.MultiReader(strings.NewReader(`{"Item":{`), iotest.ErrReader(io.ErrUnexpectedEOF)),
