@@ -1,43 +1,149 @@
-package dynamo
+package dynamo_test
 
 import (
 	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/test/dynamotest"
+	"overplane.dev/leads/test/fakeaws"
 )
 
-// TestRetryDelayHasFullJitter checks that a delay is random between 0 and a limit
-// that doubles from 20 ms to 500 ms, so that clients that failed together do not
-// retry together. Only throttling begins with the largest limit.
-func TestRetryDelayHasFullJitter(t *testing.T) {
-	doubling := []time.Duration{20, 40, 80, 160, 320, 500, 500, 500}
-	for name, test := range map[string]struct {
-		err    error
-		limits []time.Duration
-	}{
-		"other error": {errors.New("connection reset"), doubling},
-		"conflict":    {&types.TransactionCanceledException{}, doubling},
-		"throttling":  {&types.ProvisionedThroughputExceededException{}, []time.Duration{500, 500, 500}},
+// startTLS starts a local DynamoDB with a table behind TLS and sets the
+// environment variables that Open reads. It returns the server and the number of
+// connections so far.
+func startTLS(t *testing.T) (*httptest.Server, *atomic.Int32) {
+	t.Helper()
+	client, _ := dynamotest.Start(t)
+	target, err := url.Parse(*client.Options().BaseEndpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
+	connections := &atomic.Int32{}
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_DYNAMODB": s.URL, "AWS_CA_BUNDLE": fakeaws.Bundle(t, s), "AWS_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "LEADS_TABLE": dynamotest.TableName, "DYNAMODB_ENDPOINT": "",
+	} {
+		t.Setenv(name, value)
+	}
+	return s, connections
+}
+
+func TestWarmUpOpensConnection(t *testing.T) {
+	_, connections := startTLS(t)
+	table := dynamo.Open()
+	if n := connections.Load(); n != 0 {
+		t.Errorf("Open opened %d connections, want 0", n)
+	}
+	table.WarmUp(t.Context())
+	if n := connections.Load(); n != 1 {
+		t.Errorf("WarmUp opened %d connections, want 1", n)
+	}
+	for range 3 {
+		if _, err := table.FindKey(t.Context(), "none"); !errors.Is(err, apikey.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections after three reads, want 1", n)
+	}
+}
+
+// TestWarmUpIsShort checks that a function starts although DynamoDB does not
+// answer. Lambda allows ten seconds.
+func TestWarmUpIsShort(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("DYNAMODB_ENDPOINT", "http://"+listener.Addr().String())
+	start := time.Now()
+	dynamo.Open().WarmUp(t.Context())
+	if d := time.Since(start); d > 8*time.Second {
+		t.Errorf("WarmUp took %v", d)
+	}
+}
+
+// TestClosedConnectionIsReplaced closes the connections after each call, as
+// DynamoDB does while a function is frozen.
+func TestClosedConnectionIsReplaced(t *testing.T) {
+	server, _ := startTLS(t)
+	table := dynamo.Open()
+	for range 3 {
+		if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
+			t.Fatal(err)
+		}
+		server.CloseClientConnections()
+	}
+	if _, total, err := table.List(t.Context(), acme, 20, 0); err != nil || total != 3 {
+		t.Errorf("%d leads, error %v, want 3 leads", total, err)
+	}
+}
+
+// TestOnlyDeadlineStopsRetries fails more attempts than the SDK makes by default.
+func TestOnlyDeadlineStopsRetries(t *testing.T) {
+	server, _ := startTLS(t)
+	next, requests := server.Config.Handler, 0
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests <= 6 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	if _, err := dynamo.Open().FindKey(t.Context(), "none"); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("after %d requests: %v, want ErrNotFound", requests, err)
+	}
+}
+
+func TestIncompleteResponseIsRetried(t *testing.T) {
+	for name, incomplete := range map[string]io.Reader{
+		"connection error": io.MultiReader(strings.NewReader(`{"Item":{`), iotest.ErrReader(io.ErrUnexpectedEOF)),
+		"invalid JSON":     strings.NewReader(`{"Item":{`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			for i, limit := range test.limits {
-				limit *= time.Millisecond
-				short, long := 0, 0
-				for range 1000 { // all are short, or all are long, once in 2^1000 times
-					switch delay, err := newRetryer().RetryDelay(i+1, test.err); {
-					case err != nil || delay < 0 || delay >= limit:
-						t.Fatalf("delay %d is %v, want less than %v (error %v)", i+1, delay, limit, err)
-					case delay < limit/2:
-						short++
-					default:
-						long++
-					}
+			table, meter := dynamotest.New(t)
+			created, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			requests := 0
+			meter.Fault = func(_ string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				resp, err := next.RoundTrip(r)
+				if requests++; requests == 1 && err == nil {
+					resp.Body.Close()
+					resp.Body = io.NopCloser(incomplete)
 				}
-				if short == 0 || long == 0 {
-					t.Errorf("of 1000 delays %d, %d are shorter than %v and %d longer", i+1, short, limit/2, long)
-				}
+				return resp, err
+			}
+			if l, err := table.Retrieve(t.Context(), acme, created.ID); err != nil || l.ID != created.ID {
+				t.Errorf("Retrieve = %v, %v, want the lead", l, err)
+			}
+			if requests != 2 {
+				t.Errorf("%d requests, want 2", requests)
 			}
 		})
 	}

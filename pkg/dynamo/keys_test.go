@@ -1,35 +1,89 @@
-package dynamo
+package dynamo_test
 
 import (
-	"maps"
+	"errors"
+	"net/http"
 	"testing"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/test/dynamotest"
 )
 
-// TestInvalidKeyItemIsAnError makes one attribute after the other of a stored key
-// invalid.
-func TestInvalidKeyItemIsAnError(t *testing.T) {
-	valid := item{
-		attrHash:    &types.AttributeValueMemberB{Value: make([]byte, 32)},
-		attrAccount: text("acme"), attrMode: text("live"), attrScopes: text("read,write"),
-		attrSince: number(1), attrUntil: number(2), attrRevoked: number(3),
+// TestLateCreateKeyDoesNotRestoreRevokedKey repeats a CreateKey after the key was
+// revoked, as an attempt does that arrives late.
+func TestLateCreateKeyDoesNotRestoreRevokedKey(t *testing.T) {
+	table, _ := dynamotest.New(t)
+	_, key := apikey.NewKey(acme, apikey.Read, time.Now(), time.Time{})
+	if err := table.CreateKey(t.Context(), key); err != nil {
+		t.Fatal(err)
 	}
-	k, err := keyFromItem("id", valid)
-	if err != nil || k.CreatedAt.Unix() != 1 || k.ExpiresAt.Unix() != 2 || k.RevokedAt.Unix() != 3 {
-		t.Fatalf("a valid item: got %+v, %v", k, err)
+	if err := table.RevokeKey(t.Context(), key.ID, time.Now()); err != nil {
+		t.Fatal(err)
 	}
-	for name, value := range map[string]types.AttributeValue{
-		attrHash:    &types.AttributeValueMemberB{Value: make([]byte, 31)},
-		attrScopes:  text("all"),
-		attrSince:   text("1"),
-		attrUntil:   text("2"),
-		attrRevoked: &types.AttributeValueMemberN{Value: "soon"},
-	} {
-		invalid := maps.Clone(valid)
-		invalid[name] = value
-		if k, err := keyFromItem("id", invalid); err == nil {
-			t.Errorf("with an invalid %s: got %+v, want an error", name, k)
+	if err := table.CreateKey(t.Context(), key); err != nil {
+		t.Errorf("a repeated CreateKey: %v", err)
+	}
+	if stored, err := table.FindKey(t.Context(), key.ID); err != nil || stored.RevokedAt.IsZero() {
+		t.Errorf("FindKey = %+v, %v, want a revoked key", stored, err)
+	}
+}
+
+func TestCreateKeyRejectsDuplicateID(t *testing.T) {
+	table, _ := dynamotest.New(t)
+	_, key := apikey.NewKey(acme, apikey.Read, time.Now(), time.Time{})
+	_, other := apikey.NewKey(acme, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	other.ID = key.ID
+	if err := table.CreateKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.CreateKey(t.Context(), other); err == nil {
+		t.Error("CreateKey stored two keys with one id")
+	}
+	if stored, err := table.FindKey(t.Context(), key.ID); err != nil || stored.Hash != key.Hash {
+		t.Errorf("FindKey = %+v, %v, want the first key", stored, err)
+	}
+}
+
+// TestCreateKeySucceedsAfterLostResponse loses the response to the first attempt.
+func TestCreateKeySucceedsAfterLostResponse(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	puts := 0
+	meter.Fault = func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
+		if operation != "PutItem" || err != nil {
+			return resp, err
 		}
+		if puts++; puts == 2 { // the first PutItem stores a snapshot of the counters
+			resp.Body.Close()
+			return nil, errors.New("connection reset")
+		}
+		return resp, nil
+	}
+	_, key := apikey.NewKey(acme, apikey.Read, time.Now(), time.Time{})
+	if err := table.CreateKey(t.Context(), key); err != nil || puts != 3 {
+		t.Errorf("CreateKey: %v after %d puts, want success after 3", err, puts)
+	}
+}
+
+func TestRevokeKeyKeepsFirstTime(t *testing.T) {
+	table, _ := dynamotest.New(t)
+	now := time.Now().Truncate(time.Second)
+	_, key := apikey.NewKey(acme, apikey.Read, now, time.Time{})
+	if err := table.RevokeKey(t.Context(), key.ID, now); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("RevokeKey of an unknown key: %v, want ErrNotFound", err)
+	}
+	if err := table.CreateKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := table.RevokeKey(t.Context(), key.ID, now); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := table.FindKey(t.Context(), key.ID)
+		if err != nil || !stored.RevokedAt.Equal(key.CreatedAt) {
+			t.Errorf("revoked at %v, want %v (error %v)", stored.RevokedAt, key.CreatedAt, err)
+		}
+		now = now.Add(time.Hour)
 	}
 }
