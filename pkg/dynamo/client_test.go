@@ -32,7 +32,14 @@ func startTLS(t *testing.T) (*httptest.Server, *atomic.Int32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(target))
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// DynamoDB takes milliseconds as well. A response that arrives within
+		// microseconds can end the client's write early (smithy-go 1.28.9), and
+		// then net/http does not reuse the connection.
+		time.Sleep(5 * time.Millisecond)
+		proxy.ServeHTTP(w, r)
+	}))
 	connections := &atomic.Int32{}
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
