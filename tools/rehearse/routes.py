@@ -1,5 +1,5 @@
-"""Makes the routes that the emulator drops: those of the HTTP API's Body in
-the deployed template. It takes the stack's name and prints the API's id."""
+"""Makes the routes that the emulator ignores: those in the Body of the HTTP API
+in the deployed template. Takes the name of the stack and prints the API's id."""
 
 import re
 import sys

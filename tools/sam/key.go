@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -13,12 +12,12 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// keptKey returns the key in the file, which is that of "leads serve", or
-// makes one there when the table knows no such key.
-func keptKey(ctx context.Context, table *dynamo.Table, file string) (string, error) {
+// testKey returns the key in the file of "leads serve". It makes a new key
+// when the table does not contain that one.
+func testKey(ctx context.Context, table *dynamo.Table, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("the test key cannot be read: %w", err)
+		return "", err
 	}
 	key := strings.TrimSpace(string(text))
 	_, err = apikey.NewAuthenticator(table, time.Now).Authenticate(ctx, key)
@@ -28,9 +27,6 @@ func keptKey(ctx context.Context, table *dynamo.Table, file string) (string, err
 	key, record := apikey.NewKey(lead.Tenant{Account: "dev", Mode: lead.Test}, apikey.Read|apikey.Write, time.Now(), time.Time{})
 	if err := table.CreateKey(ctx, record); err != nil {
 		return "", err
-	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err // an old file's mode would stay
 	}
 	return key, os.WriteFile(file, []byte(key+"\n"), 0o600)
 }

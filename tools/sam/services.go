@@ -8,10 +8,9 @@ import (
 	"overplane.dev/leads/test/fakeaws"
 )
 
-// serveServices serves what stands for SQS, S3 and EventBridge to the functions
-// that take events, so that each file of events/ can be tried: it takes what it
-// is sent, and has the file of events/s3.json.
-func serveServices(host string) (endpoint string, stop func(), err error) {
+// startServices starts a stand-in for SQS, S3 and EventBridge, so that each file
+// in events/ can be sent to a function. It contains the file of events/s3.json.
+func startServices(host string) (port string, stop func(), err error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return "", nil, err
@@ -24,5 +23,6 @@ func serveServices(host string) (endpoint string, stop func(), err error) {
 	})
 	server := &http.Server{Handler: cloud}
 	go server.Serve(listener)
-	return "http://" + listener.Addr().String(), func() { server.Close() }, nil
+	_, port, err = net.SplitHostPort(listener.Addr().String())
+	return port, func() { server.Close() }, err
 }

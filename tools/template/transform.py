@@ -1,8 +1,8 @@
-"""Prints template.yaml as CloudFormation will have it, with SAM's own
-resources written out, for the prod stage and every option in use. It runs
-with the Python of SAM CLI, which carries the translator of AWS:
+"""Prints template.yaml as CloudFormation gets it, after SAM's transform, for
+the prod stage with all options in use. It runs with the Python of SAM CLI,
+which contains the transform:
 
-    go run ./tools/pytool sam python tools/template/transform.py
+    tools/pytool sam python tools/template/transform.py
 """
 
 import json
