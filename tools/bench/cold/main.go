@@ -1,28 +1,21 @@
-// Command cold measures how functions start: each is started many times as
-// Lambda does, gets one event and then many more, and every answer is checked.
-// "make bench-cold" calls it.
+// Command cold measures cold starts. It starts each function many times as
+// Lambda does, sends it one event, and checks the answer. "make bench-cold"
+// calls it.
 //
-//	go run ./tools/bench/cold [-memory MB,MB] [-rounds N] [-warm N] [-last N] [-only NAME,NAME]
+//	go run ./tools/bench/cold [-memory MB,MB] [-rounds N] [-only NAME,NAME]
 //
-// Times on one machine say little about another, and less while it is busy. So
-// all functions are started in turn, in each round one of each in an order drawn
-// anew (what comes after the ordinary one finds the processor's caches cold), and
-// what counts are the ratios to others of the same run: an empty function and the
-// smallest that reads the table, built the same way (peers/empty, peers/smallest),
-// and an ordinary one (peers/ordinary).
+// Times on one machine say little about another. Each round therefore starts
+// all functions, in random order, and the result is the ratio of the medians to
+// those of two others: an empty function, built the same way (peers/empty), and
+// an ordinary one with the SDK's default configuration (peers/ordinary).
 //
-// What a start pays for here as on AWS:
-//
-//	the program is read from the disk    its pages are dropped from the cache
-//	TLS with the database                a CA of our own signs an RSA key, as AWS's do
-//	a share of a processor               memory/1769 from the first event on
-//
-// The network is missing, and Lambda's own work before the program starts.
+// As on AWS, a start pays for reading the program from the disk, for TLS with
+// the database, and from the first event on it has memory/1769 of a processor.
+// The network is missing, and the work of Lambda before the program starts.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -32,34 +25,29 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"text/tabwriter"
+	"time"
 )
 
 func main() {
-	memory := flag.String("memory", "128,256,512", "memory settings in `MB`, by comma")
-	rounds := flag.Int("rounds", 32, "start each function `N` times per memory setting")
-	warm := flag.Int("warm", 20, "send `N` events after the first")
-	last := flag.Int("last", 1000, "send `N` events in a start of its own, to see the memory taken")
-	only := flag.String("only", "", "start only these functions, by comma")
+	memory := flag.String("memory", "128,512", "memory settings in `MB`, separated by commas")
+	rounds := flag.Int("rounds", 20, "start each function `N` times for each memory setting")
+	only := flag.String("only", "", "measure only these functions, separated by commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-
-	err := run(ctx, *memory, *only, plan{*rounds, *warm, *last})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, *memory, *rounds, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "cold:", err)
 		os.Exit(1)
 	}
 }
 
-// plan says how much to measure.
-type plan struct{ rounds, warm, last int }
-
-func run(ctx context.Context, memory, only string, p plan) error {
+func run(ctx context.Context, memory string, rounds int, only string) error {
 	var sizes []int
 	for text := range strings.SplitSeq(memory, ",") {
 		mb, err := strconv.Atoi(text)
-		if err != nil || mb < 128 || mb > 10240 {
-			return fmt.Errorf("-memory %s: send whole numbers from 128 to 10240", memory)
+		if err != nil || mb < 128 || mb > 10240 || rounds < 1 {
+			return fmt.Errorf("-memory takes whole numbers from 128 to 10240, and -rounds a number from 1 on")
 		}
 		sizes = append(sizes, mb)
 	}
@@ -68,60 +56,76 @@ func run(ctx context.Context, memory, only string, p plan) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	subjects, err := build(ctx, dir)
+	functions, err := build(ctx, dir)
 	if err != nil {
 		return err
 	}
 	if only != "" {
-		names := append(strings.Split(only, ","), empty, smallest, ordinary)
-		subjects = slices.DeleteFunc(subjects, func(s *subject) bool { return !slices.Contains(names, s.name) })
+		names := append(strings.Split(only, ","), empty, ordinary)
+		functions = slices.DeleteFunc(functions, func(f *function) bool { return !slices.Contains(names, f.name) })
 	}
-	limit := openLimit()
-	defer limit.close()
-	if limit.err != nil {
-		fmt.Printf("THE PROCESSOR IS NOT LIMITED (%v): run this as root on Linux. Below, all memory settings are alike.\n", limit.err)
+	limit, err := newCPULimit()
+	if err != nil {
+		fmt.Printf("WARNING: the CPU time is not limited (%v). All memory settings give the same times. Run this as root on Linux.\n", err)
 	}
-
+	defer limit.remove()
 	for _, mb := range sizes {
-		if err := measure(ctx, dir, limit, mb, subjects, p.rounds, p.warm); err != nil {
+		if err := limit.set(mb); err != nil {
 			return err
 		}
-		print(mb, p, subjects)
+		if err := measure(ctx, dir, limit, functions, rounds); err != nil {
+			return err
+		}
+		printTable(mb, rounds, functions)
 	}
-	if err := measure(ctx, dir, limit, wholeCore, subjects, 1, p.last); err != nil {
-		return err
-	}
-	printLast(p, subjects)
 	return nil
 }
 
-// measure starts each function so many times and sends it n events after the
-// first. It does so in a new world: the database gets slower with what it has.
-func measure(ctx context.Context, dir string, limit *limit, mb int, subjects []*subject, rounds, n int) error {
-	w, err := openWorld(ctx, dir)
+// measure uses a new database: it becomes slower with the leads in it.
+func measure(ctx context.Context, dir string, limit *cpuLimit, functions []*function, rounds int) error {
+	services, err := startServices(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	if err := limit.set(mb); err != nil {
-		return err
-	}
-	shipped, err := environment(w)
-	if err != nil {
-		return err
-	}
-	for _, s := range subjects {
-		if err := s.enter(ctx, w, shipped); err != nil {
-			return err
-		}
+	defer services.stop()
+	for _, f := range functions {
+		f.starts = nil
 	}
 	for range rounds {
-		for _, i := range rand.Perm(len(subjects)) {
-			s := subjects[i]
-			if err := s.start(ctx, w, limit, n); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+		for _, i := range rand.Perm(len(functions)) {
+			if err := functions[i].start(ctx, services, limit); err != nil {
+				return fmt.Errorf("%s: %w", functions[i].name, err)
 			}
 		}
 	}
 	return nil
 }
+
+func printTable(mb, rounds int, functions []*function) {
+	cold := map[string]time.Duration{}
+	for _, f := range functions {
+		cold[f.name] = f.median(func(s start) time.Duration { return s.init + s.first })
+	}
+	fmt.Printf("\n%d MB (%.1f %% of a processor), medians of %d starts; milliseconds\n", mb, 100*float64(mb)/fullCPU, rounds)
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "function\tinit\tfirst\tboth\t/ empty\tordinary /\t")
+	for _, f := range functions {
+		both := cold[f.name]
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.1f\t\n", f.name,
+			ms(f.median(func(s start) time.Duration { return s.init })),
+			ms(f.median(func(s start) time.Duration { return s.first })),
+			ms(both), ms(both)/ms(cold[empty]), ms(cold[ordinary])/ms(both))
+	}
+	t.Flush()
+}
+
+func (f *function) median(value func(start) time.Duration) time.Duration {
+	var all []time.Duration
+	for _, s := range f.starts {
+		all = append(all, value(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func ms(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,121 +20,84 @@ import (
 const (
 	tableName  = "leads"
 	collection = "/api/crm/lead"
-	body       = `{"lead_name":"Ada Lovelace","company_name":"Example Corp","email_id":"ada@example.com","city":"London","annual_revenue":1250000}`
+	newLead    = `{"lead_name":"Ada Lovelace","company_name":"Example Corp","email_id":"ada@example.com","city":"London","annual_revenue":1250000}`
 	change     = `{"status":"Open"}`
+
+	permanentLeads = 200
 )
 
-var operations = []string{"retrieve", "create", "update", "list", "delete"}
-
-// mix says which requests of twenty are which. The median is to be one of the
-// quickest kind, and not in the gap between two kinds.
+// mix is the share of each operation. The median is then a retrieve, and not in
+// the gap between two operations.
 const mix = "of 20 requests 12 retrieve, 3 create, 2 update, 2 list and 1 deletes"
 
-// requests makes requests of the mix, on leads that are there before.
+// requests makes the requests of the mix. Its method next is a vegeta.Targeter.
 type requests struct {
-	url    string
-	key    string
-	tenant lead.Tenant
-	table  *dynamo.Table
+	url       string
+	key       string
+	permanent []lead.ID // to retrieve and update
 
-	mu     sync.Mutex
-	sent   int
-	kept   []lead.ID // to retrieve and update
-	doomed []lead.ID // to delete, each once
+	mu        sync.Mutex
+	deletable []lead.ID // each is deleted once
+	sent      int
 }
 
-// prepare makes the table, a key and leads for so many requests, each a second
-// after the one before.
-func prepare(ctx context.Context, table *dynamo.Table, n int) (*requests, error) {
-	r := &requests{tenant: lead.Tenant{Account: "load", Mode: lead.Test}, table: table}
-	if err := r.table.CreateTable(ctx); err != nil {
-		return nil, err
-	}
-	text, key := apikey.Mint(r.tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
-	r.key = text
-	if err := r.table.CreateKey(ctx, key); err != nil {
-		return nil, err
-	}
-	leads := 200 + n/20 + 1
-	now := time.Now().Add(-time.Duration(leads) * time.Second)
-	table.Now = func() time.Time { return now }
-	for i := range leads {
-		now = now.Add(time.Second)
-		made, err := r.create(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if i < 200 {
-			r.kept = append(r.kept, made.ID)
-		} else {
-			r.doomed = append(r.doomed, made.ID)
-		}
-	}
-	return r, nil
-}
-
-// client returns a client of the engine, which calls as the product's does.
-func client(endpoint string, configure ...func(*dynamodb.Options)) *dynamodb.Client {
-	return dynamodb.New(dynamodb.Options{
+// prepareRequests makes the table, a key, and enough leads to send n requests.
+func prepareRequests(ctx context.Context, endpoint string, n int) (*requests, error) {
+	tenant := lead.Tenant{Account: "load", Mode: lead.Test}
+	table := dynamo.New(dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("load", "load", ""),
-	}, append(configure, dynamo.Configure)...)
-}
-
-// next is a vegeta.Targeter.
-func (r *requests) next(t *vegeta.Target) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := r.kept[r.sent*7%len(r.kept)]
-	*t = vegeta.Target{Header: http.Header{"Authorization": {"Bearer " + r.key}}}
-	switch i := r.sent * 7 % 20; { // 7 and 20 have no common factor: the kinds are mixed
-	case i < 12:
-		t.Method, t.URL = "GET", collection+"/"+string(id)
-	case i < 15:
-		t.Method, t.URL, t.Body = "POST", collection, []byte(body)
-	case i < 17:
-		t.Method, t.URL, t.Body = "PATCH", collection+"/"+string(id), []byte(change)
-	case i < 19:
-		t.Method, t.URL = "GET", collection+"?limit=20&offset="+strconv.Itoa(r.sent%100)
-	default:
-		if len(r.doomed) == 0 {
-			return errors.New("there are no more leads to delete")
-		}
-		t.Method, t.URL = "DELETE", collection+"/"+string(r.doomed[0])
-		r.doomed = r.doomed[1:]
+	}, dynamo.Configure), tableName)
+	if err := table.CreateTable(ctx); err != nil {
+		return nil, err
 	}
-	if len(t.Body) > 0 {
-		t.Header.Set("Content-Type", "application/json")
+	key, record := apikey.NewKey(tenant, apikey.Read|apikey.Write, time.Now(), time.Time{})
+	if err := table.CreateKey(ctx, record); err != nil {
+		return nil, err
 	}
-	t.URL = r.url + t.URL
-	r.sent++
-	return nil
-}
-
-// operationOf names what a request asks for.
-func operationOf(method, path string) string {
-	switch {
-	case method == "POST":
-		return "create"
-	case method == "PATCH":
-		return "update"
-	case method == "DELETE":
-		return "delete"
-	case strings.HasPrefix(path, collection+"/"):
-		return "retrieve"
-	default:
-		return "list"
-	}
-}
-
-func (r *requests) create(ctx context.Context) (lead.Lead, error) {
-	changes, err := lead.ParseChanges([]byte(body))
+	changes, err := lead.ParseChanges([]byte(newLead))
 	if err != nil {
-		return lead.Lead{}, err
+		return nil, err
 	}
 	values := lead.Defaults()
 	values.Apply(changes)
-	made, _, err := r.table.Create(ctx, r.tenant, values, lead.Once{})
-	return made, err
+	var ids []lead.ID
+	for range permanentLeads + n/20 + 1 {
+		l, _, err := table.Create(ctx, tenant, values, lead.IdempotencyKey{})
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, l.ID)
+	}
+	return &requests{key: key, permanent: ids[:permanentLeads], deletable: ids[permanentLeads:]}, nil
+}
+
+func (r *requests) next(t *vegeta.Target) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	path := collection + "/" + string(r.permanent[r.sent*7%permanentLeads])
+	var method, body string
+	switch i := r.sent * 7 % 20; { // 7 and 20 have no common factor, so the operations are mixed.
+	case i < 12:
+		method = http.MethodGet
+	case i < 15:
+		method, path, body = http.MethodPost, collection, newLead
+	case i < 17:
+		method, body = http.MethodPatch, change
+	case i < 19:
+		method, path = http.MethodGet, collection+"?limit=20&offset="+strconv.Itoa(r.sent%100)
+	default:
+		if len(r.deletable) == 0 {
+			return errors.New("all leads that may be deleted are deleted")
+		}
+		method, path = http.MethodDelete, collection+"/"+string(r.deletable[0])
+		r.deletable = r.deletable[1:]
+	}
+	r.sent++
+	*t = vegeta.Target{Method: method, URL: r.url + path, Body: []byte(body), Header: http.Header{"Authorization": {"Bearer " + r.key}}}
+	if body != "" {
+		t.Header.Set("Content-Type", "application/json")
+	}
+	return nil
 }

@@ -1,5 +1,5 @@
-// Command empty is a function that does nothing: what it takes to start is the
-// least that a Go function takes, and what the others are compared with.
+// Command empty is a function that does nothing. Its start takes the least time
+// that a Go function needs.
 package main
 
 import (
@@ -8,9 +8,9 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-type nothing struct{}
+type handler struct{}
 
 // Invoke implements lambda.Handler.
-func (nothing) Invoke(context.Context, []byte) ([]byte, error) { return []byte("{}"), nil }
+func (handler) Invoke(context.Context, []byte) ([]byte, error) { return []byte("{}"), nil }
 
-func main() { lambda.Start(nothing{}) }
+func main() { lambda.Start(handler{}) }

@@ -1,6 +1,6 @@
 // Command ordinary is a function as most are written: it answers a request for
-// a lead with one GetItem, with the SDK's usual configuration, no work before
-// the first request, and no API key to check. The others are compared with it.
+// a lead with one GetItem, has the SDK's default configuration, does nothing
+// before the first request, and checks no API key.
 package main
 
 import (
@@ -19,12 +19,12 @@ import (
 )
 
 func main() {
-	settings, err := config.LoadDefaultConfig(context.Background())
+	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
-	h := handler{dynamodb.NewFromConfig(settings), os.Getenv("LEADS_TABLE"), os.Getenv("TENANT")}
-	lambda.Start(h.retrieve)
+	h := handler{dynamodb.NewFromConfig(cfg), os.Getenv("LEADS_TABLE"), os.Getenv("LEADS_ACCOUNT") + "/" + os.Getenv("LEADS_MODE")}
+	lambda.Start(h.retrieveLead)
 }
 
 type handler struct {
@@ -32,7 +32,7 @@ type handler struct {
 	table, tenant string
 }
 
-func (h handler) retrieve(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+func (h handler) retrieveLead(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	out, err := h.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &h.table,
 		Key: map[string]types.AttributeValue{
@@ -43,14 +43,11 @@ func (h handler) retrieve(ctx context.Context, e events.APIGatewayV2HTTPRequest)
 	if err != nil {
 		return events.APIGatewayV2HTTPResponse{}, err
 	}
-	if out.Item == nil {
-		return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusNotFound}, nil
-	}
-	var found map[string]any
-	if err := attributevalue.UnmarshalMap(out.Item, &found); err != nil {
+	var item map[string]any
+	if err := attributevalue.UnmarshalMap(out.Item, &item); err != nil {
 		return events.APIGatewayV2HTTPResponse{}, err
 	}
-	body, err := json.Marshal(found)
+	body, err := json.Marshal(item)
 	return events.APIGatewayV2HTTPResponse{
 		StatusCode: http.StatusOK,
 		Headers:    map[string]string{"Content-Type": "application/json"},
