@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -81,6 +83,7 @@ func route(engine string) http.Handler {
 		panic(err) // An engine's own address is valid.
 	}
 	database, others := httputil.NewSingleHostReverseProxy(target), fakeaws.New()
+	database.ErrorLog = log.New(io.Discard, "", 0) // of functions that are stopped during a request
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_") {
 			database.ServeHTTP(w, r)
@@ -158,7 +161,7 @@ func (s *services) env(function string) []string {
 	if function == ordinary {
 		return append(env, "SSL_CERT_FILE="+s.ordinaryRoots)
 	}
-	return append(env, "SSL_CERT_FILE="+s.shippedRoots, "SSL_CERT_DIR=/nonexistent")
+	return append(env, "SSL_CERT_FILE="+s.shippedRoots, "SSL_CERT_DIR=/nonexistent", "GOMAXPROCS=1")
 }
 
 // event is the first event of a function, and a part of the right answer.
