@@ -18,10 +18,10 @@ const image = "public.ecr.aws/lambda/provided:al2023"
 // checkDocker returns an error that says what to do when Docker does not run.
 func checkDocker(ctx context.Context) error {
 	if _, err := exec.LookPath("docker"); err != nil {
-		return errors.New("Docker is missing: install it, or use \"make run\", which does not need it")
+		return errors.New("install Docker, or use \"make run\", which does not need it")
 	}
 	if _, err := docker(ctx, "info"); err != nil {
-		return errors.New("Docker does not answer: start it (\"docker info\" shows the error), or use \"make run\", which does not need it")
+		return errors.New("start Docker, which does not answer (see \"docker info\"), or use \"make run\", which does not need it")
 	}
 	return nil
 }
