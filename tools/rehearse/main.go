@@ -1,8 +1,11 @@
 // Command rehearse deploys the product on an emulator of AWS on this machine:
 // the real "sam deploy" with execution roles enforced, the first key as
 // docs/operations.md makes it, the contract scripts, one event of each kind
-// with a consumer from examples/, an update that keeps the data, and "sam delete". It needs no AWS account and no
-// Docker. "make rehearse" calls it.
+// with a consumer from examples/, an update that keeps the data, and "sam
+// delete". It needs no AWS account and no Docker. "make rehearse" calls it.
+//
+// With -events it only deploys the stack and sends the events. "make
+// demo-events" calls that.
 //
 // The emulator (ministack) differs from AWS:
 //
@@ -11,7 +14,7 @@
 //   - It has no CodeDeploy: the rehearsal deploys the dev stage, without canary.
 //   - It does not know metric math, and checks a right of SQS differently: see
 //     adaptTemplate.
-//   - It answers some requests differently: see contract.Untruths.
+//   - It answers some requests differently: see contract.KnownDeviations.
 //   - It has no throttling, payload limits, domains, alarms and metrics. "make
 //     template" checks these parts of the template.
 package main
@@ -145,12 +148,12 @@ func (r *rehearsal) send(ctx context.Context, method, path, body string) (*http.
 }
 
 func (r *rehearsal) runScripts(ctx context.Context) error {
-	keys, err := contract.MintKeys(ctx, r.table())
+	keys, err := contract.CreateKeys(ctx, r.table())
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "go", "-C", "test/contract", "test", "-count=1", "-run", "TestScripts$")
-	cmd.Env = append(samcli.Env(), "LEADS_URL="+r.apiURL, "LEADS_UNTRUTHS=ministack")
+	cmd.Env = append(samcli.Env(), "LEADS_URL="+r.apiURL, "LEADS_DEVIATIONS=ministack")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}

@@ -164,13 +164,13 @@ func startAPI(ctx context.Context, addr string, options []string) (stop func(), 
 
 // runCommand runs a command that tests the API.
 func runCommand(ctx context.Context, command []string, addr string, table *dynamo.Table) error {
-	keys, err := contract.MintKeys(ctx, table)
+	keys, err := contract.CreateKeys(ctx, table)
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "LEADS_URL=http://"+addr, "LEADS_UNTRUTHS=sam-local")
+	cmd.Env = append(os.Environ(), "LEADS_URL=http://"+addr, "LEADS_DEVIATIONS=sam-local")
 	for name, key := range keys {
 		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
 	}
