@@ -1,4 +1,4 @@
-package dynamo
+package counter
 
 import (
 	"container/heap"
@@ -6,20 +6,27 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// held is how long a transaction is under way.
-const held = 8 * time.Millisecond
+const (
+	held = 8 * time.Millisecond // how long a transaction is under way
 
-// sim is a discrete-event simulation of creates into the books of one tenant.
-// Transactions that overlap on a page cancel each other, both of them.
+	// The pause before another attempt is random, up to a bound that doubles.
+	firstPause = 20 * time.Millisecond
+	maxPause   = 500 * time.Millisecond
+)
+
+// sim is a discrete-event simulation of creates in one account. Transactions that
+// overlap on a counter item cancel each other, both of them.
 type sim struct {
 	random    *rand.Rand
 	now       time.Duration
 	events    events
-	underWay  map[string][]*attempt // by page
-	processes []*lanes
-	idle      []*lanes // each as often as it can take another create
+	underWay  map[string][]*attempt // by counter item
+	processes []*Shards
+	idle      []*Shards // each as often as it can take another create
 
 	creates, attempts int
 }
@@ -45,25 +52,30 @@ func (e *events) Pop() any {
 
 func (s *sim) after(d time.Duration, do func()) { heap.Push(&s.events, event{s.now + d, do}) }
 
-// try makes one attempt at a create in this lane, and others until one holds.
-func (s *sim) try(process *lanes, l *lane, n int, done func()) {
+// try makes one attempt at a create with this shard, and others until one
+// succeeds. The leads have one of five statuses and of twenty owners.
+func (s *sim) try(process *Shards, shard *Shard, n int, done func()) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(s.now)
-	page := l.book(period(at), 1, cellMark("c", cellOf(at)))
+	c := NewChange(at)
+	c.Created(All, at)
+	c.Created(SeriesOf("status", fmt.Sprint(s.random.IntN(5))), at)
+	c.Created(SeriesOf("lead_owner", fmt.Sprint(s.random.IntN(20))), at)
+	page := *c.Writes("leads", "acme/test", shard)[0].Update.Key[attrSK].(*types.AttributeValueMemberS)
 	mine := &attempt{}
-	for _, other := range s.underWay[page] {
+	for _, other := range s.underWay[page.Value] {
 		mine.cancelled, other.cancelled = true, true
 	}
-	s.underWay[page] = append(s.underWay[page], mine)
+	s.underWay[page.Value] = append(s.underWay[page.Value], mine)
 	s.attempts++
 	s.after(held, func() {
-		s.underWay[page] = s.underWay[page][1:] // they end in the order of their begin
+		s.underWay[page.Value] = s.underWay[page.Value][1:] // they end in the order of their begin
 		if mine.cancelled {
-			process.redraw(l)
-			pause := min(baseDelay<<min(n, 5), maxDelay)
-			s.after(time.Duration(s.random.Int64N(int64(pause))), func() { s.try(process, l, n+1, done) })
+			process.Reassign(shard)
+			pause := min(firstPause<<min(n, 5), maxPause)
+			s.after(time.Duration(s.random.Int64N(int64(pause))), func() { s.try(process, shard, n+1, done) })
 			return
 		}
-		process.give(l)
+		process.Release(shard)
 		done()
 	})
 }
@@ -84,7 +96,7 @@ func (s *sim) run(rate, each int, d time.Duration) {
 		process := s.idle[i]
 		s.idle[i] = s.idle[last]
 		s.idle = s.idle[:last]
-		s.try(process, process.take(), 0, func() { s.idle = append(s.idle, process) })
+		s.try(process, process.Acquire(), 0, func() { s.idle = append(s.idle, process) })
 		s.after(time.Duration(s.random.ExpFloat64()*float64(time.Second)/float64(rate)), arrive)
 	}
 	arrive()
@@ -97,16 +109,16 @@ func (s *sim) run(rate, each int, d time.Duration) {
 
 // start starts a process that can have so many creates under way.
 func (s *sim) start(each int) {
-	process := &lanes{intN: s.random.IntN}
+	process := &Shards{Random: s.random.IntN}
 	s.processes = append(s.processes, process)
 	for range each {
 		s.idle = append(s.idle, process)
 	}
 }
 
-// TestLanesKeepWritersApart has creates arrive in one account, from cold: all
-// processes draw their lanes within the time that is looked at.
-func TestLanesKeepWritersApart(t *testing.T) {
+// TestShardsKeepWritersApart has creates arrive in one account. All processes
+// begin within the time that is simulated, and draw their shards in it.
+func TestShardsKeepWritersApart(t *testing.T) {
 	for _, test := range []struct {
 		rate      int // creates a second
 		processes int // at first
@@ -132,14 +144,14 @@ func TestLanesKeepWritersApart(t *testing.T) {
 			s.run(test.rate, test.each, 20*time.Second)
 			used := map[int]bool{}
 			for _, process := range s.processes {
-				for _, l := range process.free {
-					used[l.number] = true
+				for _, shard := range process.free {
+					used[shard.number] = true
 				}
 			}
 			attempts := float64(s.attempts) / float64(s.creates)
-			t.Logf("%.3f attempts to a create, in %d lanes by %d processes", attempts, len(used), len(s.processes))
+			t.Logf("%.3f attempts per create, in %d shards of %d processes", attempts, len(used), len(s.processes))
 			if attempts > test.attempts {
-				t.Errorf("%.3f attempts to a create, want at most %v", attempts, test.attempts)
+				t.Errorf("%.3f attempts per create, want at most %v", attempts, test.attempts)
 			}
 		})
 	}

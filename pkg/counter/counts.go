@@ -1,0 +1,216 @@
+package counter
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+type item = map[string]types.AttributeValue
+
+// Counts are numbers of things by the span of their creation. No two of the
+// spans overlap.
+type counts map[string]int64
+
+func (c counts) sum() (n int64) {
+	for _, m := range c {
+		n += m
+	}
+	return n
+}
+
+// plus returns the sums of two numbers of each span.
+func (c counts) plus(d counts) counts {
+	sum := maps.Clone(c)
+	for span, n := range d {
+		sum[span] += n
+	}
+	return sum
+}
+
+// find returns the span with the thing at an offset from the newest, and its
+// offset within the span. Where the counts are fewer, that is more than the oldest
+// span has.
+func (c counts) find(offset int64) (span string, rest int64) {
+	spans := slices.Sorted(maps.Keys(c))
+	for i, span := range slices.Backward(spans) {
+		if offset < c[span] || i == 0 {
+			return span, offset
+		}
+		offset -= max(c[span], 0)
+	}
+	return "", offset
+}
+
+// eachCount calls f for each count of a series in a counter item or rollup.
+func eachCount(it item, s Series, f func(letter byte, span string, n int64)) {
+	sortKey := stringOf(it[attrSK])
+	for name, value := range it {
+		letter, of, span, ok := spanOf(sortKey, name)
+		if n, isNumber := value.(*types.AttributeValueMemberN); ok && isNumber && of == s {
+			f(letter, span, numberOf(n))
+		}
+	}
+}
+
+// addDays adds to the numbers by day of creation what an item changes in them.
+// That is c - d.
+func (c counts) addDays(it item, s Series) {
+	eachCount(it, s, func(letter byte, span string, n int64) {
+		switch letter {
+		case created:
+			c[dayOf(span)] += n
+		case deducted:
+			c[span] -= n
+		}
+	})
+}
+
+// addSpans adds to the numbers by bucket or window of creation what an item
+// changes in them. That is c - x.
+func (c counts) addSpans(it item, s Series) {
+	eachCount(it, s, func(letter byte, span string, n int64) {
+		switch letter {
+		case created:
+			c[span] += n
+		case left:
+			c[span] -= n
+		}
+	})
+}
+
+// pieces cuts the time from one bound to before another into spans that are
+// counted whole: days, and at its edges spans of a day. A span that one of the
+// bounds lies in is counted by edge.
+func (c counts) pieces(from, to string, spansOf func(day string) (counts, error), edge func(span string, whole int64) (int64, error)) (counts, error) {
+	pieces := counts{}
+	cut := func(some counts, inPart func(span string, n int64) error) error {
+		for span, n := range some {
+			switch {
+			case span >= to || endOf(span) <= from:
+			case span >= from && endOf(span) <= to:
+				pieces[span] = n
+			case n != 0:
+				if err := inPart(span, n); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	err := cut(c, func(day string, _ int64) error {
+		spans, err := spansOf(day)
+		if err != nil {
+			return err
+		}
+		return cut(spans, func(span string, n int64) (err error) {
+			pieces[span], err = edge(span, n)
+			return err
+		})
+	})
+	return pieces, err
+}
+
+// snapshot says how many things of a series there are, at the end of a sealed
+// window, in all or by the day of their creation.
+type snapshot struct {
+	through string // the window, "" before all
+	days    counts
+}
+
+const (
+	attrPK = "pk"
+	attrSK = "sk"
+
+	attrThrough = "through" // the last window that is counted
+	attrTotal   = "total"
+	attrFirst   = "first" // the first day
+	attrDays    = "days"  // the numbers of each day from the first on
+	attrAfter   = "after" // the rollup before this one
+
+	countersKind = "counters"
+	snapshotKind = "snapshot"
+	rollupKind   = "rollup"
+
+	lastItem = "}" // after all counter items
+	totalKey = "~" // after that, so that one query reads the total and the newest counter items
+)
+
+func snapshotSortKey(s Series) string { return "s" + string(s) }
+
+func (sn snapshot) item(prefix string, s Series) item {
+	it := itemKey(partition(prefix, snapshotKind), snapshotSortKey(s))
+	it[attrThrough] = text(sn.through)
+	if days := slices.Sorted(maps.Keys(sn.days)); len(days) > 0 {
+		last := days[len(days)-1]
+		var numbers []string
+		for day := days[0]; day <= last; day = addDays(day, 1) {
+			numbers = append(numbers, strconv.FormatInt(sn.days[day], 10))
+		}
+		it[attrFirst], it[attrDays] = text(days[0]), text(strings.Join(numbers, " "))
+	}
+	return it
+}
+
+func snapshotOf(it item) snapshot {
+	sn := snapshot{through: stringOf(it[attrThrough]), days: counts{}}
+	day := stringOf(it[attrFirst])
+	for number := range strings.FieldsSeq(stringOf(it[attrDays])) {
+		if n, _ := strconv.ParseInt(number, 10, 64); n != 0 {
+			sn.days[day] = n
+		}
+		day = addDays(day, 1)
+	}
+	return sn
+}
+
+func totalItem(prefix, through string, total int64) item {
+	it := itemKey(partition(prefix, countersKind), totalKey)
+	it[attrThrough], it[attrTotal] = text(through), number(total)
+	return it
+}
+
+// windowOfItem returns the window of a counter item, or the day of a rollup.
+func windowOfItem(it item) string {
+	sortKey := stringOf(it[attrSK])
+	return sortKey[:min(windowLength, len(sortKey))]
+}
+
+// sizeOf returns how many bytes an item has, see
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
+func sizeOf(it item) (size int) {
+	for name, value := range it {
+		size += len(name) + len(stringOf(value))
+		if n, ok := value.(*types.AttributeValueMemberN); ok {
+			size += len(strings.Trim(n.Value, "-0"))/2 + 2
+		}
+	}
+	return size
+}
+
+func itemKey(pk, sk string) item { return item{attrPK: text(pk), attrSK: text(sk)} }
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func stringOf(a types.AttributeValue) string {
+	if s, ok := a.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+func numberOf(a types.AttributeValue) int64 {
+	n, ok := a.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	i, _ := strconv.ParseInt(n.Value, 10, 64)
+	return i
+}

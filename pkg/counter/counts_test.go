@@ -1,0 +1,267 @@
+package counter
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// thing is a thing that is counted.
+type thing struct {
+	at     time.Time
+	series Series // beside All
+}
+
+// ledger applies changes to counter items in memory, and keeps the things in a
+// plain list.
+type ledger struct {
+	items  map[string]item
+	shards [3]*Shard
+	things []thing // in order of creation
+}
+
+func newLedger() *ledger {
+	return &ledger{items: map[string]item{}, shards: [3]*Shard{{number: 0}, {number: 1}, {number: 7}}}
+}
+
+func (l *ledger) write(c *Change, shard *Shard) {
+	add := func(sortKey string, counts map[string]int64) {
+		it := l.items[sortKey]
+		if it == nil {
+			it = itemKey("acme/counters", sortKey)
+			l.items[sortKey] = it
+		}
+		for name, n := range counts {
+			it[name] = number(numberOf(it[name]) + n)
+		}
+	}
+	add(shard.page(c.window, c.route, c.now, 120), c.now)
+	for window, counts := range c.left {
+		add(shard.leftPage(window), counts)
+	}
+}
+
+func (l *ledger) has(s Series, from, to string) (in []thing) {
+	for _, th := range l.things {
+		if at := Timestamp(th.at); (s == All || s == th.series) && at >= from && at < to {
+			in = append(in, th)
+		}
+	}
+	return in
+}
+
+// TestCountsAreThoseOfAPlainList makes things, moves them between series and
+// removes them, at times that are minutes to days apart, and compares every
+// number, place and range with a plain list.
+func TestCountsAreThoseOfAPlainList(t *testing.T) {
+	series := []Series{SeriesOf("status", "Lead"), SeriesOf("status", "Open"), SeriesOf("status", "Lost")}
+	rapid.Check(t, func(t *rapid.T) {
+		l, now := newLedger(), time.Date(2026, 2, 28, 23, 41, 3, 0, time.UTC)
+		draw := func(n int, label string) int { return rapid.IntRange(0, n-1).Draw(t, label) }
+		for range rapid.IntRange(1, 80).Draw(t, "changes") {
+			now = now.Add([]time.Duration{1, time.Second, 8 * time.Second, 4 * time.Minute, time.Hour, 26 * time.Hour}[draw(6, "pass")])
+			c, shard := NewChange(now), l.shards[draw(3, "shard")]
+			s := series[draw(3, "series")]
+			switch what := draw(5, "what"); {
+			case what < 3 || len(l.things) == 0:
+				at := now
+				if draw(6, "clock") == 0 { // a thing of another window is counted as well
+					at = now.Add(-20 * time.Minute)
+				}
+				c.Created(All, at)
+				c.Created(s, at)
+				l.things = append(l.things, thing{at, s})
+				slices.SortStableFunc(l.things, func(a, b thing) int { return a.at.Compare(b.at) })
+			case what == 3:
+				th := &l.things[draw(len(l.things), "moved")]
+				if th.series == s {
+					continue
+				}
+				c.Left(th.series, th.at)
+				c.Joined(s, th.at)
+				th.series = s
+			default:
+				i := draw(len(l.things), "removed")
+				th := l.things[i]
+				c.Left(All, th.at)
+				c.Left(th.series, th.at)
+				l.things = slices.Delete(l.things, i, i+1)
+			}
+			l.write(c, shard)
+		}
+
+		s := append(series, All)[draw(4, "series to check")]
+		days := counts{}
+		spans := map[string]counts{}
+		for _, it := range l.items {
+			days.addDays(it, s)
+			day := dayOf(windowOfItem(it))
+			if spans[day] == nil {
+				spans[day] = counts{}
+			}
+			spans[day].addSpans(it, s)
+		}
+		all := l.has(s, "", "~")
+		if days.sum() != int64(len(all)) {
+			t.Fatalf("the days have %d things, want %d", days.sum(), len(all))
+		}
+		for _, c := range append(slices.Collect(maps.Values(spans)), days) {
+			for span, n := range c {
+				if want := len(l.has(s, span, endOf(span))); n != int64(want) {
+					t.Fatalf("%s has %d things, want %d", span, n, want)
+				}
+			}
+		}
+		for offset := range all {
+			day, rest := days.find(int64(offset))
+			span, rest := spans[day].find(rest)
+			in := l.has(s, span, endOf(span))
+			if got, want := in[len(in)-1-int(rest)], all[len(all)-1-offset]; got != want {
+				t.Fatalf("at offset %d there is %v, want %v", offset, got, want)
+			}
+		}
+
+		if len(all) == 0 {
+			return
+		}
+		bound := func(label string) string {
+			at := all[draw(len(all), label)].at
+			return Bound(at.Truncate([]time.Duration{time.Second, 10 * time.Second, 10 * time.Minute, 24 * time.Hour}[draw(4, "rounded")]))
+		}
+		from, to := bound("from"), bound("to")
+		edges := 0
+		pieces, err := days.pieces(from, to,
+			func(day string) (counts, error) { return spans[day], nil },
+			func(span string, whole int64) (int64, error) {
+				edges++
+				if want := len(l.has(s, span, endOf(span))); whole != int64(want) {
+					t.Fatalf("the edge %s has %d things, want %d", span, whole, want)
+				}
+				return int64(len(l.has(s, max(from, span), min(to, endOf(span))))), nil
+			})
+		if want := len(l.has(s, from, to)); err != nil || pieces.sum() != int64(want) || edges > 2 {
+			t.Fatalf("from %s to %s: %d things in %v, want %d; %d edges, error %v", from, to, pieces.sum(), pieces, want, edges, err)
+		}
+	})
+}
+
+// TestRollupsAndSnapshotsKeepTheDays sums items up in parts.
+func TestRollupsAndSnapshotsKeepTheDays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, now := newLedger(), time.Date(2026, 2, 27, 23, 0, 0, 0, time.UTC)
+		s := SeriesOf("status", "Open")
+		for range rapid.IntRange(1, 50).Draw(t, "changes") {
+			now = now.Add(time.Duration(rapid.IntRange(1, 5*3600).Draw(t, "pass")) * time.Second)
+			c := NewChange(now)
+			if rapid.Bool().Draw(t, "created") || len(l.things) == 0 {
+				c.Created(All, now)
+				c.Created(s, now)
+				l.things = append(l.things, thing{now, s})
+			} else {
+				c.Left(All, l.things[0].at)
+				c.Left(s, l.things[0].at)
+				l.things = l.things[1:]
+			}
+			l.write(c, l.shards[0])
+		}
+		for _, s := range []Series{s, All} {
+			whole, rolled := counts{}, counts{}
+			rollups := map[string]item{}
+			for _, sortKey := range slices.Sorted(maps.Keys(l.items)) {
+				it := l.items[sortKey]
+				whole.addDays(it, s)
+				day := dayOf(sortKey)
+				if rollups[day] == nil {
+					rollups[day] = itemKey("acme/rollup", day)
+				}
+				addToRollup(rollups[day], it)
+			}
+			for _, it := range rollups {
+				rolled.addDays(it, s)
+			}
+			kept := snapshotOf(snapshot{"2026-03-01T09:3", rolled}.item("acme", s))
+			for _, c := range []counts{whole, rolled, kept.days} {
+				maps.DeleteFunc(c, func(_ string, n int64) bool { return n == 0 })
+			}
+			if !maps.Equal(whole, rolled) || !maps.Equal(whole, kept.days) || kept.through != "2026-03-01T09:3" {
+				t.Fatalf("items have %v, rollups %v, the snapshot %v", whole, rolled, kept)
+			}
+		}
+	})
+}
+
+func TestBounds(t *testing.T) {
+	for at, want := range map[string]string{
+		"2026-03-01T00:00:00Z": "2026-03-01",
+		"2026-03-01T09:30:00Z": "2026-03-01T09:3",
+		"2026-03-01T09:34:00Z": "2026-03-01T09:34:0",
+		"2026-03-01T09:34:10Z": "2026-03-01T09:34:1",
+		"2026-03-01T09:34:07Z": "2026-03-01T09:34:07",
+	} {
+		text, err := time.Parse(time.RFC3339, at)
+		if got := Bound(text); err != nil || got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+}
+
+// TestWindowsAreSealedByTheDateOfAnswers: whatever the local clock says.
+func TestWindowsAreSealedByTheDateOfAnswers(t *testing.T) {
+	local := time.Date(2026, 3, 1, 18, 0, 0, 0, time.UTC)
+	c := &Clock{Local: func() time.Time { return local }}
+	if got := c.sealed(); got != "" {
+		t.Errorf("before the first answer %s is sealed", got)
+	}
+	for date, want := range map[string]string{ // a window ends, and 16 minutes later it is sealed
+		"2026-03-01T12:15:59Z": "2026-03-01T11:4",
+		"2026-03-01T12:16:00Z": "2026-03-01T11:5",
+		"2026-03-01T12:25:59Z": "2026-03-01T11:5",
+	} {
+		at, _ := time.Parse(time.RFC3339, date)
+		c.Observe(at)
+		if got := c.sealed(); got != want {
+			t.Errorf("at %s %s is sealed, want %s", date, got, want)
+		}
+		if got := c.Now(); !got.Equal(at) {
+			t.Errorf("the clock says %v, want %v", got, at)
+		}
+	}
+	c.Observe(local.Add(-time.Second))
+	if got := c.Now(); !got.Equal(local) {
+		t.Errorf("a clock that is right was corrected to %v", got)
+	}
+}
+
+func TestPagesDoubleWhenTheyAreFull(t *testing.T) {
+	s := &Shard{}
+	now := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+	sizes := map[string]int{}
+	names := map[string]map[string]bool{}
+	for i := range 2000 {
+		c := NewChange(now)
+		c.Created(All, now)
+		c.Created(SeriesOf("owner", fmt.Sprint(i%300)), now)
+		page := s.page(c.window, c.route, c.now, pageSize)
+		if names[page] == nil {
+			names[page] = map[string]bool{}
+		}
+		for name := range c.now {
+			if !names[page][name] {
+				names[page][name] = true
+				sizes[page] += countSize(name)
+			}
+		}
+	}
+	for page, size := range sizes {
+		if size > pageSize {
+			t.Errorf("%s has %d bytes", page, size)
+		}
+	}
+	if len(sizes) > 32 {
+		t.Errorf("300 owners take %d pages", len(sizes))
+	}
+}

@@ -1,0 +1,108 @@
+// Package counter counts things by the time of their creation, exactly, in
+// DynamoDB: how many there are, how many of them have a status, and where in the
+// list of them an offset lies.
+//
+// # The problem
+//
+// DynamoDB cannot count and cannot skip. A query reads, and charges for, every
+// item on the way. A single item that counts would be exact, but concurrent
+// transactions on one item cancel each other.
+//
+// # The idea
+//
+// Each change is counted in the transaction that makes it, in a counter item. A
+// counter item belongs to a window, which is ten minutes long, and to a shard,
+// which is one concurrent writer. So writers do not meet. A reader adds the
+// counter items up.
+//
+// A window that can no longer change is sealed. Sums of sealed windows are kept:
+// in totals and snapshots for a series, and in rollups for a day. They are caches.
+// They can be deleted at any time; then the next reader computes them again.
+//
+// A series is a set of things that is counted: all things, or those with one
+// value in a field. All series of a change stand in the same counter item, so
+// that more series cost no more write units.
+//
+// # The items
+//
+// Items have a partition key that begins with the prefix of the user, here
+// acme/test:
+//
+//	pk                  sk                      attributes
+//	acme/test/counters  2026-03-01T09:3/4.2.1   a counter item of the window 09:30 to
+//	                                            09:40, of shard 4, in page 1 of 2
+//	    c40             3                       3 things were created in the bucket
+//	                                            09:34:00 to 09:34:10
+//	    c<series>       2                       2 of the things of this window were
+//	                                            created in the series
+//	    d260227         1                       1 thing that was created on 2026-02-27
+//	                                            was deleted in this window
+//	    d<series>260227 1                       1 of that day left the series
+//	    r               01j8…,01j8…             keys of the newest things
+//	acme/test/counters  2026-03-01T09:3/x4      what left the window after its end,
+//	                                            written by shard 4
+//	    x40             1                       1 of the things created in 09:34:00 to
+//	                                            09:34:10 is deleted
+//	    x<series>       1                       1 of this window has left the series
+//	acme/test/counters  ~                       the total of all things, through a
+//	                                            sealed window
+//	acme/test/snapshot  s<series>               the numbers of things by day of creation,
+//	                                            through a sealed window
+//	acme/test/rollup    2026-02-28              the sums of c and d of a day; it names
+//	                                            the rollup before it
+//
+// These three sums say everything:
+//
+//	things in all                   c - d, over all counter items
+//	things created on a day         c of that day, less the d that name it
+//	things created in a bucket      c - x, of the counter items of its window
+//	(or for a series, in a window)
+//
+// A thing that joins a series after its creation is counted as one that leaves,
+// with the number -1. Each change of a thing changes a total in one item only. So
+// a query that reads items one after another, while others write, sees each
+// change whole or not at all.
+//
+// # Example: a create and a move
+//
+// At 09:34:07 a thing is created with the status Open and the owner ann. Its
+// transaction does ADD c40 1, c<Open> 1, c<ann> 1 in one counter item: 2 write
+// units. Four days later, at 14:02, its status becomes Lost. That transaction
+// does ADD d<Open>260301 1, d<Lost>260301 -1 in the counter item of 14:00, and ADD
+// x<Open> 1, x<Lost> -1 in 2026-03-01T09:3/x0: 4 write units.
+//
+// # Example: a total
+//
+// An account has ten million things. One query reads the total, which reaches to
+// 11:20, and the counter items since, say 152 things in seven items: 1 read unit.
+// In series, the snapshot is read before that, for half a unit.
+//
+// # Example: an offset
+//
+// The thing at offset 5,000,000 of these is wanted. The snapshot says that 2,737
+// things of today and 912 days of 5,475 things are newer, and that 4,063 things of
+// 2023-08-31 are to be skipped: 1.5 units. The 144 counter items of that day say
+// that the buckets after 06:11:00 hold 4,060 things: 9 units. So the thing is
+// the fourth from the newest in the bucket 06:10:50 to 06:11:00, which an index
+// of the things gives with one query.
+//
+// # When a window is sealed
+//
+// Local clocks may be wrong, and processes may be suspended for hours. So no local
+// clock is trusted. A writer chooses the window and signs the request with one
+// and the same time. DynamoDB refuses a signature that is more than 15 minutes
+// old, so nothing is created or deducted in a window later than that. A reader
+// takes a window for sealed 16 minutes after its end, by the Date of an answer
+// that it had received before it sent the query.
+//
+// # Limits
+//
+//   - Things of a series other than [All] are located to ten minutes, not to ten
+//     seconds. Where thousands of them are created in ten minutes, an offset
+//     between them costs up to half a read unit for each 40 of them.
+//   - Series are told apart by 66 bits of a hash. A user who reads things by an
+//     index of a series must compare the value itself.
+//   - A shard writes up to some hundred times a second; there are 10,000.
+//   - The counts are those of the changes that are written through this package.
+//     Writes that bypass it must be counted again, see the user's audit.
+package counter

@@ -1,0 +1,165 @@
+package counter
+
+import (
+	"context"
+	"strings"
+)
+
+// Place says where in the order of creation a thing lies: at an offset from the
+// newest thing in a piece of time. Texts of From and To compare with timestamps.
+type Place struct {
+	From, To string // the piece begins at From and ends before To
+	Offset   int64  // of the thing
+	Count    int64  // of things in the piece
+	Sealed   bool   // nothing was created in the piece of late
+}
+
+// Range is a part of a view: the things that were created from one time to
+// before another. Its count is exact where the pieces at its edges are.
+type Range struct {
+	view     *View
+	from, to string
+	pieces   counts // nil for the whole view
+}
+
+// Everything returns the whole view as a range.
+func (v *View) Everything() Range { return Range{view: v, to: lastItem} }
+
+// Between returns the things that were created from one bound to before another,
+// see [Bound]; an empty bound is none. It calls edge to count the things of a
+// piece that a bound lies in: edge gets the piece, its part, and how many things
+// the whole piece has.
+func (v *View) Between(ctx context.Context, from, to string, edge func(piece Place, from, to string) (int64, error)) (Range, error) {
+	if to == "" {
+		to = lastItem
+	}
+	r := Range{view: v, from: from, to: to, pieces: counts{}}
+	if from >= to {
+		return r, nil
+	}
+	if err := v.loadDays(ctx); err != nil {
+		return r, err
+	}
+	var err error
+	r.pieces, err = v.days.pieces(from, to,
+		func(day string) (counts, error) { return v.spansOf(ctx, day) },
+		func(span string, n int64) (int64, error) {
+			return edge(v.place(span, 0, n), max(from, span), min(to, endOf(span)))
+		})
+	return r, err
+}
+
+// Total returns how many things the range has.
+func (r Range) Total() int64 {
+	if r.pieces == nil {
+		return r.view.Total()
+	}
+	return max(r.pieces.sum(), 0)
+}
+
+// Find returns where the thing at an offset from the newest lies. If the counters
+// change meanwhile, the place may be off by as many things. It is false where
+// the range has no counts at all.
+func (r Range) Find(ctx context.Context, offset int64) (Place, bool, error) {
+	v, pieces := r.view, r.pieces
+	if pieces == nil {
+		if near := v.Spans(); offset < counts(near).sum() {
+			pieces = near
+		} else if err := v.loadDays(ctx); err != nil {
+			return Place{}, false, err
+		} else {
+			pieces = v.days
+		}
+	}
+	span, rest := pieces.find(offset)
+	n := pieces[span]
+	if len(span) == dayLength {
+		spans, err := v.spansOf(ctx, span)
+		if err != nil {
+			return Place{}, false, err
+		}
+		if inDay, inSpan := spans.find(rest); inDay != "" {
+			span, rest, n = inDay, inSpan, spans[inDay]
+		}
+	}
+	if span == "" {
+		return Place{}, false, nil
+	}
+	p := v.place(span, rest, n)
+	p.From, p.To = max(r.from, p.From), min(r.to, p.To)
+	return p, true, nil
+}
+
+func (v *View) place(span string, offset, n int64) Place {
+	return Place{From: span, To: endOf(span), Offset: offset, Count: n, Sealed: span[:min(windowLength, len(span))] <= v.sealed}
+}
+
+// Spans returns how many things there are by the bucket of their creation, for
+// all buckets of the newest windows. (Of other series than [All], by window.)
+func (v *View) Spans() map[string]int64 {
+	spans := counts{}
+	for _, it := range v.items {
+		spans.addSpans(it, v.series)
+	}
+	return spans
+}
+
+// spansOf returns how many things there are by the bucket or window of their
+// creation, on a day.
+func (v *View) spansOf(ctx context.Context, day string) (counts, error) {
+	items := v.items
+	if v.after >= day {
+		var err error
+		items, _, err = v.counters.query(ctx, v.prefix, countersKind, itemRange{after: day, through: endOf(day)})
+		if err != nil {
+			return nil, err
+		}
+	}
+	spans := counts{}
+	for _, it := range items {
+		if dayOf(windowOfItem(it)) == day {
+			spans.addSpans(it, v.series)
+		}
+	}
+	return spans, nil
+}
+
+// RecentKeys returns the keys of the newest things, see [Change.Recent], as each
+// shard wrote them: the oldest first. Complete is false where the shard wrote
+// more of late.
+func (v *View) RecentKeys() (shards []RecentKeys) {
+	for _, it := range itemsAfter(v.sealed, v.items) {
+		if text := stringOf(it[attrRecent]); text != "" {
+			keys := strings.Split(text, ",")
+			shards = append(shards, RecentKeys{keys, len(keys) < maxRecent})
+		}
+	}
+	return shards
+}
+
+// RecentKeys are keys that one shard wrote.
+type RecentKeys struct {
+	Keys     []string
+	Complete bool
+}
+
+// LeftOfLate reports whether things of this day left a series within the last
+// half hour or so. An index may still show them.
+func (v *View) LeftOfLate(day string) bool {
+	for _, it := range itemsAfter(v.sealed, v.items) {
+		found := false
+		eachCount(it, v.series, func(letter byte, span string, n int64) {
+			found = found || letter == deducted && span == day && n > 0
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// Day returns the day of a timestamp.
+func Day(timestamp string) string { return dayOf(timestamp) }
+
+// Bucket returns the bucket of a timestamp.
+func Bucket(timestamp string) string { return timestamp[:bucketLength] }
