@@ -60,7 +60,7 @@ func checkFileName(args []string) error {
 func writeLeads(ctx context.Context, db database, tenant lead.Tenant, w io.Writer, format leadfile.Format) (n int64, err error) {
 	bar := newProgressBar("leads")
 	defer bar.clear()
-	_, total, err := db.List(ctx, tenant, 1, 0)
+	page, err := db.List(ctx, tenant, lead.ListQuery{Limit: 1})
 	if err != nil {
 		return 0, db.explainError(err)
 	}
@@ -73,7 +73,7 @@ func writeLeads(ctx context.Context, db database, tenant lead.Tenant, w io.Write
 			return n, err
 		}
 		n++
-		bar.update(n, total, n)
+		bar.update(n, page.Total, n)
 	}
 	return n, out.Flush()
 }

@@ -28,8 +28,8 @@ func (s failingStore) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead
 	return lead.Lead{}, s.fail()
 }
 
-func (s failingStore) List(context.Context, lead.Tenant, int, int64) ([]lead.Lead, int64, error) {
-	return nil, 0, s.fail()
+func (s failingStore) List(context.Context, lead.Tenant, lead.ListQuery) (lead.Page, error) {
+	return lead.Page{}, s.fail()
 }
 
 func (s failingStore) Update(context.Context, lead.Tenant, lead.ID, []lead.Change, lead.Precondition) (lead.Lead, error) {

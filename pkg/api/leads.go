@@ -55,23 +55,22 @@ func (a *API) listLeads(w *response, r *request) error {
 	if err != nil {
 		return err
 	}
-	leads, total, err := a.leads.List(r.Context(), r.tenant, limit, offset)
+	page, err := a.leads.List(r.Context(), r.tenant, lead.ListQuery{Limit: limit, Offset: offset})
 	if err != nil {
 		return err
 	}
-	body := make([]byte, 0, (len(leads)+1)<<10) // most leads are shorter
+	body := make([]byte, 0, (len(page.Leads)+1)<<10) // most leads are shorter
 	body = append(body, `{"data":[`...)
-	for i := range leads {
+	for i := range page.Leads {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = leads[i].AppendJSON(body)
+		body = page.Leads[i].AppendJSON(body)
 	}
 	body = append(body, `],"has_more":`...)
-	// Not offset + length < total: that sum can overflow.
-	body = strconv.AppendBool(body, total-offset > int64(len(leads)))
+	body = strconv.AppendBool(body, page.HasMore)
 	body = append(body, `,"total":`...)
-	body = strconv.AppendInt(body, total, 10)
+	body = strconv.AppendInt(body, page.Total, 10)
 	w.setJSON(http.StatusOK, append(body, '}'))
 	return nil
 }

@@ -1,7 +1,6 @@
 package counter
 
 import (
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
@@ -16,8 +15,7 @@ type Change struct {
 	now    map[string]int64            // counts in the item of the window
 	left   map[string]map[string]int64 // counts of things created in other windows, by window
 	route  string
-	bulk   bool
-	keys   []string // of the things that were created
+	keys   []Key // of the things that were created
 }
 
 // NewChange returns a change that takes effect at this time. The request that
@@ -63,38 +61,26 @@ func (c *Change) move(s Series, at time.Time, n int64) {
 	counts[fineName(left, s, text)] += n
 }
 
-// Recent names a thing that the change creates by a key, so that readers know it
-// before an index does, see [View.Recent]. A key has at most 32 bytes and no
-// comma. More than one make the change a bulk.
-func (c *Change) Recent(key string) {
-	c.keys = append(c.keys, key)
-	c.bulk = len(c.keys) > 1
-}
+// Key is a name of a thing, such as its id.
+type Key [16]byte
 
-// Bulk marks a change of many things with different values.
-func (c *Change) Bulk() { c.bulk = true }
-
-// Empty reports whether the change counts nothing.
-func (c *Change) Empty() bool { return len(c.now) == 0 }
-
-// MaxWrites returns how many writes [Change.Writes] returns.
-func (c *Change) MaxWrites() int { return min(len(c.now), 1) + len(c.left) }
+// Recent names a thing that the change creates, so that readers know it before an
+// index does, see [View.RecentKeys].
+func (c *Change) Recent(key Key) { c.keys = append(c.keys, key) }
 
 // Writes returns the change as writes of a transaction, to items of the shard.
-func (c *Change) Writes(table, prefix string, shard *Shard) []types.TransactWriteItem {
-	if c.Empty() {
-		return nil
+func (c *Change) Writes(table, prefix string, shard *Shard) (writes []types.TransactWriteItem) {
+	if len(c.now) > 0 {
+		size := pageSize
+		if len(c.keys) > 1 {
+			size = bulkPageSize
+		}
+		update := addCounts(c.now)
+		if len(c.keys) > 0 {
+			update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(shard.withRecent(c))))
+		}
+		writes = append(writes, updateItem(table, prefix, shard.page(c.window, c.route, c.now, size), update))
 	}
-	size := pageSize
-	if c.bulk {
-		size = bulkPageSize
-	}
-	sortKey := shard.page(c.window, c.route, c.now, size)
-	update := addCounts(c.now)
-	if len(c.keys) > 0 {
-		update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(shard.withRecent(c))))
-	}
-	writes := []types.TransactWriteItem{updateItem(table, prefix, sortKey, update)}
 	for window, counts := range c.left {
 		writes = append(writes, updateItem(table, prefix, shard.leftPage(window), addCounts(counts)))
 	}
@@ -125,13 +111,13 @@ func updateItem(table, prefix, sortKey string, update expression.UpdateBuilder) 
 // The newest keys that a shard wrote stand in its counter item.
 const (
 	attrRecent = "r"
-	maxRecent  = 8
+	maxRecent  = 4
 	recentTime = 2 * time.Second // longer than an index usually lags
 )
 
 type recentKey struct {
 	at  time.Time
-	key string
+	key Key
 }
 
 // Written tells the shard that a change was written.
@@ -152,10 +138,9 @@ func (s *Shard) withRecent(c *Change) []recentKey {
 	return recent[max(0, len(recent)-maxRecent):]
 }
 
-func joinKeys(recent []recentKey) string {
-	keys := make([]string, len(recent))
-	for i, k := range recent {
-		keys[i] = k.key
+func joinKeys(recent []recentKey) (joined []byte) {
+	for _, k := range recent {
+		joined = append(joined, k.key[:]...)
 	}
-	return strings.Join(keys, ",")
+	return joined
 }

@@ -45,15 +45,24 @@ func (c counts) find(offset int64) (span string, rest int64) {
 	return "", offset
 }
 
-// eachCount calls f for each count of a series in a counter item or rollup.
-func eachCount(it item, s Series, f func(letter byte, span string, n int64)) {
+// eachOfAll calls f for each count in a counter item or rollup.
+func eachOfAll(it item, f func(letter byte, s Series, span string, n int64)) {
 	sortKey := stringOf(it[attrSK])
 	for name, value := range it {
-		letter, of, span, ok := spanOf(sortKey, name)
-		if n, isNumber := value.(*types.AttributeValueMemberN); ok && isNumber && of == s {
-			f(letter, span, numberOf(n))
+		letter, s, span, ok := spanOf(sortKey, name)
+		if n, isNumber := value.(*types.AttributeValueMemberN); ok && isNumber {
+			f(letter, s, span, numberOf(n))
 		}
 	}
+}
+
+// eachCount calls f for each count of a series in a counter item or rollup.
+func eachCount(it item, s Series, f func(letter byte, span string, n int64)) {
+	eachOfAll(it, func(letter byte, of Series, span string, n int64) {
+		if of == s {
+			f(letter, span, n)
+		}
+	})
 }
 
 // addDays adds to the numbers by day of creation what an item changes in them.

@@ -38,7 +38,7 @@
 //	    d260227         1                       1 thing that was created on 2026-02-27
 //	                                            was deleted in this window
 //	    d<series>260227 1                       1 of that day left the series
-//	    r               01j8…,01j8…             keys of the newest things
+//	    r               16 bytes each           keys of up to 4 of the newest things
 //	acme/test/counters  2026-03-01T09:3/x4      what left the window after its end,
 //	                                            written by shard 4
 //	    x40             1                       1 of the things created in 09:34:00 to

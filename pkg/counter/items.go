@@ -92,6 +92,22 @@ func (c *Counters) put(ctx context.Context, items ...item) {
 	}
 }
 
+// eachItem calls f for each counter item.
+func (c *Counters) eachItem(ctx context.Context, prefix string, f func(item)) error {
+	return c.eachPage(ctx, prefix, countersKind, itemRange{through: lastItem}, func(page []item, _ bool) error {
+		for _, it := range page {
+			f(it)
+		}
+		return nil
+	})
+}
+
+// delete deletes an item.
+func (c *Counters) delete(ctx context.Context, it item) error {
+	_, err := c.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: item{attrPK: it[attrPK], attrSK: it[attrSK]}})
+	return err
+}
+
 // A rollup is the sum of the sealed counter items of a day, of all series. It
 // names the rollup before it, so that a reader notices one that is lost. A day
 // whose sum outgrows maxRollup has none, and no later day; they are read item by

@@ -33,18 +33,12 @@ type Counters struct {
 	clock  *Clock
 
 	mu    sync.Mutex
-	hints map[string]totalHint // by prefix
-}
-
-// totalHint is what this process remembers of a total that it read.
-type totalHint struct {
-	through string // the last window that it counts
-	empty   bool   // there was nothing to count
+	hints map[string]string // by prefix: through which window the total reached
 }
 
 // New returns the counters in this table. It sends nothing.
 func New(client *dynamodb.Client, table string, clock *Clock) *Counters {
-	return &Counters{client: client, table: table, clock: clock, hints: map[string]totalHint{}}
+	return &Counters{client: client, table: table, clock: clock, hints: map[string]string{}}
 }
 
 // View is what the counters say of a series. The number of things is that of all
@@ -90,7 +84,7 @@ func (v *View) readTotal(ctx context.Context) error {
 	}
 	v.sealed = c.clock.sealed()
 	hint := c.hint(v.prefix)
-	newest := itemRange{after: endOf(hint.through), through: totalKey, descending: true}
+	newest := itemRange{after: endOf(hint), through: totalKey, descending: true}
 	if newest.after == "" {
 		newest.limit = firstItems
 	}
@@ -104,7 +98,7 @@ func (v *View) readTotal(ctx context.Context) error {
 		items = items[1:]
 	}
 	slices.Reverse(items)
-	v.after = hint.through
+	v.after = hint
 	if more { // the oldest window may not be whole
 		v.after = windowOfItem(items[0])
 		items = itemsAfter(v.after, items)
@@ -126,7 +120,7 @@ func (v *View) readTotal(ctx context.Context) error {
 		through, v.folded = v.sealed, true
 		c.put(ctx, totalItem(v.prefix, through, v.total-change.total+change.sealedTotal))
 	}
-	c.setHint(v.prefix, totalHint{through, v.total == 0})
+	c.setHint(v.prefix, through)
 	return nil
 }
 
@@ -245,13 +239,13 @@ func (v *View) itemsBetween(ctx context.Context, after, before string) ([]item, 
 	return slices.Concat(items, days, newest), err
 }
 
-func (c *Counters) hint(prefix string) totalHint {
+func (c *Counters) hint(prefix string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.hints[prefix]
 }
 
-func (c *Counters) setHint(prefix string, h totalHint) {
+func (c *Counters) setHint(prefix string, h string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.hints) >= maxHints {
@@ -259,7 +253,3 @@ func (c *Counters) setHint(prefix string, h totalHint) {
 	}
 	c.hints[prefix] = h
 }
-
-// WasEmpty reports whether this process found nothing under the prefix when it
-// last looked.
-func (c *Counters) WasEmpty(prefix string) bool { return c.hint(prefix).empty }

@@ -2,7 +2,9 @@ package counter
 
 import (
 	"context"
-	"strings"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // Place says where in the order of creation a thing lies: at an offset from the
@@ -11,7 +13,6 @@ type Place struct {
 	From, To string // the piece begins at From and ends before To
 	Offset   int64  // of the thing
 	Count    int64  // of things in the piece
-	Sealed   bool   // nothing was created in the piece of late
 }
 
 // Range is a part of a view: the things that were created from one time to
@@ -44,7 +45,7 @@ func (v *View) Between(ctx context.Context, from, to string, edge func(piece Pla
 	r.pieces, err = v.days.pieces(from, to,
 		func(day string) (counts, error) { return v.spansOf(ctx, day) },
 		func(span string, n int64) (int64, error) {
-			return edge(v.place(span, 0, n), max(from, span), min(to, endOf(span)))
+			return edge(place(span, 0, n), max(from, span), min(to, endOf(span)))
 		})
 	return r, err
 }
@@ -85,13 +86,13 @@ func (r Range) Find(ctx context.Context, offset int64) (Place, bool, error) {
 	if span == "" {
 		return Place{}, false, nil
 	}
-	p := v.place(span, rest, n)
+	p := place(span, rest, n)
 	p.From, p.To = max(r.from, p.From), min(r.to, p.To)
 	return p, true, nil
 }
 
-func (v *View) place(span string, offset, n int64) Place {
-	return Place{From: span, To: endOf(span), Offset: offset, Count: n, Sealed: span[:min(windowLength, len(span))] <= v.sealed}
+func place(span string, offset, n int64) Place {
+	return Place{From: span, To: endOf(span), Offset: offset, Count: n}
 }
 
 // Spans returns how many things there are by the bucket of their creation, for
@@ -124,23 +125,27 @@ func (v *View) spansOf(ctx context.Context, day string) (counts, error) {
 	return spans, nil
 }
 
-// RecentKeys returns the keys of the newest things, see [Change.Recent], as each
-// shard wrote them: the oldest first. Complete is false where the shard wrote
-// more of late.
+// RecentKeys are the keys of the newest things that one shard created, see
+// [Change.Recent], the oldest first.
+type RecentKeys struct {
+	Keys     []Key
+	Complete bool // the shard created no others within two seconds
+}
+
+// RecentKeys returns the keys of the newest things of each shard.
 func (v *View) RecentKeys() (shards []RecentKeys) {
 	for _, it := range itemsAfter(v.sealed, v.items) {
-		if text := stringOf(it[attrRecent]); text != "" {
-			keys := strings.Split(text, ",")
+		var keys []Key
+		if joined, ok := it[attrRecent].(*types.AttributeValueMemberB); ok {
+			for key := range slices.Chunk(joined.Value, len(Key{})) {
+				keys = append(keys, Key(key))
+			}
+		}
+		if len(keys) > 0 {
 			shards = append(shards, RecentKeys{keys, len(keys) < maxRecent})
 		}
 	}
 	return shards
-}
-
-// RecentKeys are keys that one shard wrote.
-type RecentKeys struct {
-	Keys     []string
-	Complete bool
 }
 
 // LeftOfLate reports whether things of this day left a series within the last

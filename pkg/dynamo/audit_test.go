@@ -29,8 +29,9 @@ func newAudited(t *testing.T) *audited {
 	a := &audited{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	a.Table, a.meter = dynamotest.New(t)
 	a.Now = func() time.Time { return a.now }
+	a.meter.Now = a.Now
 	a.SetNear(3)
-	a.SetRest(func(context.Context, time.Duration) error { return nil })
+	a.SetSleep(func(context.Context, time.Duration) error { return nil })
 	create := func() {
 		made, _, err := a.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
 		if err != nil {
@@ -67,16 +68,23 @@ func (a *audited) delete(t *testing.T, rank int) {
 func (a *audited) isExact(t *testing.T) bool {
 	t.Helper()
 	for offset := 0; offset <= len(a.model); offset += 13 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a wrong book can look like a late index
-		leads, total, err := a.List(ctx, acme, 20, int64(offset))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a wrong counter can look like a late index
+		leads, total, err := a.ListAt(ctx, acme, 20, int64(offset))
 		cancel()
 		want := a.model[offset:min(offset+20, len(a.model))]
 		if err != nil || total != int64(len(a.model)) || !slices.Equal(idsOf(leads), want) {
 			return false
 		}
 	}
+	page, err := a.List(t.Context(), acme, lead.ListQuery{Filter: &lead.Filter{Field: statusField, Value: "Lead"}, Limit: 100})
+	if err != nil || page.Total != int64(len(a.model)) || !slices.Equal(idsOf(page.Leads), a.model[:min(100, len(a.model))]) {
+		return false
+	}
 	return true
 }
+
+// never is for Lose, to keep nothing.
+func never() bool { return false }
 
 func (a *audited) audit(t *testing.T, repair bool) (found []string) {
 	t.Helper()
@@ -97,9 +105,17 @@ func (a *audited) audit(t *testing.T, repair bool) (found []string) {
 
 func TestAuditRepairs(t *testing.T) {
 	const (
-		cell   = "leads created in the two seconds from "
-		period = "leads created in the ten minutes from "
+		all    = "leads created in the ten seconds from 2026-03-"
+		status = "leads with status=Lead created in the ten minutes from 2026-03-"
+		gone   = "leads created on 2026-03-0"
 	)
+	counters := func(sortKey, count string, n int64) func(*audited, context.Context) error {
+		return func(a *audited, ctx context.Context) error { return a.Tamper(ctx, acme, sortKey, count, n) }
+	}
+	lose := func(kind, sortKey string) func(*audited, context.Context) error {
+		return func(a *audited, ctx context.Context) error { return a.Lose(ctx, acme, kind, sortKey, never) }
+	}
+	lead := string(dynamo.SeriesOf("status", "Lead"))
 	for name, test := range map[string]struct {
 		harm func(*audited, context.Context) error
 		want []string
@@ -109,49 +125,45 @@ func TestAuditRepairs(t *testing.T) {
 			nil,
 		},
 		"a count of created leads": {
-			func(a *audited, ctx context.Context) error {
-				return a.Tamper(ctx, acme, "2026-03-02T04:4/0.0", "c0", 7)
-			},
-			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+			counters("2026-03-02T04:4/0.1.0", "c00", 7),
+			[]string{all + "02T04:40:00", gone + "2 and gone since"},
+		},
+		"a count of created leads of a status": {
+			counters("2026-03-02T04:4/0.1.0", "c"+lead, 7),
+			[]string{status + "02T04:40", "leads with status=Lead created on 2026-03-02 and gone since"},
 		},
 		"a count of created leads that the caches have otherwise": {
-			func(a *audited, ctx context.Context) error {
-				return a.Tamper(ctx, acme, "2026-03-01T13:2/0.0", "c0", -1)
-			},
-			[]string{
-				"leads in the balance",
-				"leads in the calendar, of 2026-03-01",
-				period + "2026-03-01T13:20", cell + "2026-03-01T13:20:00",
-			},
+			counters("2026-03-01T13:2/0.1.0", "c00", -1),
+			[]string{"the total through 2026-03-", "leads in the snapshot, created on 2026-03-01", all + "01T13:20:00", gone + "1 and gone since"},
 		},
 		"a count of leads that are gone": {
-			func(a *audited, ctx context.Context) error {
-				return a.Tamper(ctx, acme, "2026-03-01T13:2/x0", "x0", 1)
-			},
-			[]string{cell + "2026-03-01T13:20:00"},
+			counters("2026-03-01T13:2/x0", "x00", 1),
+			[]string{all + "01T13:20:00"},
 		},
 		"a count of deletes": {
-			func(a *audited, ctx context.Context) error {
-				return a.Tamper(ctx, acme, "2026-03-02T04:4/0.0", "d2026-03-01T13:2", 3)
-			},
-			[]string{period + "2026-03-01T13:20"},
+			counters("2026-03-02T04:4/0.1.0", "d260301", 3),
+			[]string{gone + "1 and gone since"},
 		},
-		"a book that is lost": {
-			func(a *audited, ctx context.Context) error { return a.Lose(ctx, acme, "2026-03-02T04:4") },
-			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+		"a count of leads that changed their status": {
+			counters("2026-03-02T04:4/0.1.0", "d"+lead+"260301", 3),
+			[]string{"leads with status=Lead created on 2026-03-01 and gone since"},
 		},
-		"the balance and the calendar": {
+		"a counter item that is lost": {
+			lose("counters", "2026-03-02T04:4"),
+			[]string{all + "02T04:40:00", status + "02T04:40"},
+		},
+		"totals and snapshots": {
 			func(a *audited, ctx context.Context) error { return a.TamperCaches(ctx, acme) },
-			[]string{"leads in the balance", "leads in the calendar, of 2026-03-01"},
+			[]string{"the total through 2026-03-", "leads in the snapshot, created on 2026-03-01", "leads with status=Lead in the snapshot, created on 2026-03-01"},
 		},
-		"a tenant whose books are all lost": {
+		"a tenant whose counters are all lost": {
 			func(a *audited, ctx context.Context) error {
-				if err := a.ForgetCaches(ctx, acme); err != nil {
+				if err := a.LoseCaches(ctx, acme, never); err != nil {
 					return err
 				}
-				return a.Lose(ctx, acme, "2026")
+				return a.Lose(ctx, acme, "counters", "2026", never)
 			},
-			[]string{period + "2026-03-02T04:40", cell + "2026-03-02T04:40:00"},
+			[]string{all + "02T04:40:00", status + "02T04:40"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +218,7 @@ func TestAuditTakesNoLagForADifference(t *testing.T) {
 		}
 		return resp, err
 	}
-	a.SetRest(func(context.Context, time.Duration) error { late = false; return nil })
+	a.SetSleep(func(context.Context, time.Duration) error { late = false; return nil })
 	_, err := a.Audit(t.Context(), dynamo.Audit{
 		Tenant: acme, Repair: true,
 		Found:    func(d dynamo.Difference) { t.Errorf("found %+v", d) },
@@ -226,10 +238,10 @@ func TestAuditTakesNoLagForADifference(t *testing.T) {
 // TestAuditRepairsWhileOthersWrite has leads created and deleted all the while.
 func TestAuditRepairsWhileOthersWrite(t *testing.T) {
 	a := newAudited(t)
-	if err := a.Tamper(t.Context(), acme, "2026-03-02T04:4/0.0", "c0", 7); err != nil {
+	if err := a.Tamper(t.Context(), acme, "2026-03-02T04:4/0.1.0", "c00", 7); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Lose(t.Context(), acme, "2026-03-02T03:"); err != nil {
+	if err := a.Lose(t.Context(), acme, "counters", "2026-03-02T03:", never); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.TamperCaches(t.Context(), acme); err != nil {

@@ -28,8 +28,8 @@ var sizes = flag.String("leads", "1000,10000,100000,1000000", "the `NUMBERS` of 
 // leads in one account, beside the naive way of listing: to count the index and
 // to read it past the offset. make bench runs it once.
 //
-// It computes ten million with the same code over synthetic items: the balance
-// and the calendar of that many, and the books and leads of the days that are
+// It computes ten million with the same code over synthetic items: the totals and
+// snapshots of that many, and the counter items and leads of the days that are
 // looked at.
 func BenchmarkLeads(b *testing.B) {
 	for b.Loop() {
@@ -91,7 +91,7 @@ func (h history) seed(ctx context.Context, table *dynamo.Table, whole bool) erro
 			days[day]++
 		}
 	}
-	if err := table.SeedHistory(ctx, acme, days); err != nil {
+	if err := table.SeedHistory(ctx, acme, lead.Defaults(), days); err != nil {
 		return err
 	}
 	if whole {
@@ -103,7 +103,7 @@ func (h history) seed(ctx context.Context, table *dynamo.Table, whole bool) erro
 	}
 	for _, offset := range h.offsets() {
 		rank := h.leads - 1 - offset
-		if err := table.SeedBooks(ctx, acme, h.times(h.day(rank))); err != nil {
+		if err := table.SeedCounters(ctx, acme, lead.Defaults(), h.times(h.day(rank))); err != nil {
 			return err
 		}
 		if err := table.SeedLeads(ctx, acme, lead.Defaults(), h.times(rank-30, rank+30), nil); err != nil {
@@ -120,7 +120,7 @@ type figures struct {
 	time     time.Duration
 }
 
-// naive is what listing without books costs: counting, and reading past an
+// naive is what listing without counters costs: counting, and reading past an
 // offset, for each lead that is there or passed.
 type naive struct{ requests, units, time float64 }
 
@@ -130,6 +130,8 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 	table := dynamo.New(client, dynamotest.TableName)
 	now := historyEnd
 	table.Now = func() time.Time { return now }
+	meter.Now = table.Now
+	table.WarmUp(ctx)
 	start := time.Now()
 	if err := h.seed(ctx, table, computed == nil); err != nil {
 		b.Fatal(err)
@@ -162,7 +164,7 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 	}
 	list := func(offset int) func() error {
 		return func() error {
-			leads, _, err := table.List(ctx, acme, 20, int64(offset))
+			leads, _, err := table.ListAt(ctx, acme, 20, int64(offset))
 			if want := h.created(h.leads - 1 - offset); err == nil && (len(leads) != 20 || !leads[0].CreatedAt.Equal(want)) {
 				err = fmt.Errorf("%d leads at offset %d, the first of %v, want %v", len(leads), offset, leads[0].CreatedAt, want)
 			}
@@ -182,8 +184,8 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 		computed = &perLead
 	}
 	for _, offset := range h.offsets() {
-		books := measure(5, list(offset))
-		row("list, offset "+thousands(float64(offset)), books)
+		counted := measure(5, list(offset))
+		row("list, offset "+thousands(float64(offset)), counted)
 		reads := float64(h.leads + offset) // rows counted, and rows passed
 		requests, units, spent := reads*computed.requests, reads*computed.units, time.Duration(reads*computed.time)
 		if computed == &perLead {
@@ -195,13 +197,13 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 			requests, units = requests+1, units+20 // the leads themselves
 		}
 		fmt.Printf(" %s | %s | %s | %s | %s | %s |\n", thousands(requests), thousands(units), spent.Round(time.Millisecond),
-			ratio(requests/float64(books.requests)), ratio(units/books.units), ratio(float64(spent)/float64(books.time)))
+			ratio(requests/float64(counted.requests)), ratio(units/counted.units), ratio(float64(spent)/float64(counted.time)))
 	}
 
 	const noOther = " | | | | | |\n"
 	if computed == &perLead {
-		row(fmt.Sprintf("list, offset %s, balance and calendar lost", thousands(float64(h.leads/2))), measure(1, func() error {
-			if err := table.ForgetCaches(ctx, acme); err != nil {
+		row(fmt.Sprintf("list, offset %s, totals, snapshots and rollups lost", thousands(float64(h.leads/2))), measure(1, func() error {
+			if err := table.LoseCaches(ctx, acme, never); err != nil {
 				return err
 			}
 			meter.Reset()
@@ -232,7 +234,7 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 	row("delete", measure(1, func() error { return table.Delete(ctx, acme, made.ID, lead.Precondition{}) }))
 	fmt.Print(noOther)
 	now = now.Add(time.Hour)
-	old, _, err := table.List(ctx, acme, 1, int64(h.leads-10))
+	old, _, err := table.ListAt(ctx, acme, 1, int64(h.leads-10))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -64,6 +64,7 @@ func Configure(o *dynamodb.Options) {
 		})
 	}
 	o.Retryer = newRetryer()
+	o.HTTPSignerV4 = fixedTimeSigner{o.HTTPSignerV4}
 	o.RetryMaxAttempts = 0 // a limit from the configuration would wrap the retryer
 }
 

@@ -45,6 +45,7 @@ func TestListsAreExactUnderConcurrency(t *testing.T) {
 	var calls, started, created, doomed, deleted atomic.Int64
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return start.Add(time.Duration(calls.Add(1)) * time.Second) }
+	meter.Now = func() time.Time { return start.Add(time.Duration(calls.Load()) * time.Second) }
 	process := func() *dynamo.Table {
 		table := dynamo.New(client, dynamotest.TableName)
 		table.Now = clock
@@ -111,7 +112,7 @@ func TestListsAreExactUnderConcurrency(t *testing.T) {
 				before := created.Load()
 				offset := random.Int64N(before + 1)
 				wasGone, wasDeleted := contents(&gone), deleted.Load()
-				page, total, err := table.List(t.Context(), acme, 20, offset)
+				page, total, err := table.ListAt(t.Context(), acme, 20, offset)
 				least, most := before-doomed.Load(), started.Load()-wasDeleted
 				if err != nil {
 					t.Error(err)
@@ -146,7 +147,7 @@ func TestListsAreExactUnderConcurrency(t *testing.T) {
 	slices.Reverse(model)
 	table := process()
 	for offset := 0; offset <= len(model); offset += 7 {
-		page, total, err := table.List(t.Context(), acme, 20, int64(offset))
+		page, total, err := table.ListAt(t.Context(), acme, 20, int64(offset))
 		if err != nil {
 			t.Fatal(err)
 		}

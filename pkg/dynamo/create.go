@@ -10,21 +10,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Create implements [lead.Store]. One transaction writes the lead, the counter
-// item and the idempotency record. If another create with the same key is in
+// Create implements [lead.Store]. One transaction writes the lead, its index
+// rows, the counter item and the idempotency record. If another create with the same key is in
 // progress, Create waits for it, so it never returns [lead.ErrKeyInUse].
 func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, key lead.IdempotencyKey) (l lead.Lead, replayed bool, err error) {
-	now := t.Now()
-	created := newLead(t.ids.Next(now), values)
-	writes := []types.TransactWriteItem{t.putLead(tenant, &created)}
-	if key.Key != "" {
-		writes = append(writes, t.putIdempotencyRecord(tenant, &created, key, now))
-	}
-	err = t.writeTransaction(ctx, writes, func(shard *lane) []types.TransactWriteItem {
-		return []types.TransactWriteItem{t.countCreated(tenant, shard, created.ID, 1)}
+	var created lead.Lead
+	err = t.writeTransaction(ctx, tenant, func(now time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
+		created = newLead(t.ids.Next(now), values)
+		change := counter.NewChange(created.CreatedAt)
+		writes := []types.TransactWriteItem{t.putLead(tenant, &created)}
+		if key.Key != "" {
+			writes = append(writes, t.putIdempotencyRecord(tenant, &created, key, now))
+		}
+		return append(writes, t.createRows(tenant, &created, t.indexed(), change)...), change, nil
 	})
 
 	putLead, putRecord := cancellationReason(err, 0), cancellationReason(err, 1)
@@ -49,17 +51,9 @@ func newLead(id lead.ID, values lead.Values) lead.Lead {
 func (t *Table) putLead(tenant lead.Tenant, l *lead.Lead) types.TransactWriteItem {
 	return types.TransactWriteItem{Put: &types.Put{
 		TableName:           &t.name,
-		Item:                itemFromLead(tenant, l),
+		Item:                itemFromLead(tenant, l, t.indexed()),
 		ConditionExpression: aws.String("attribute_not_exists(pk)"),
 	}}
-}
-
-// countCreated returns the write that counts this many new leads, all created in
-// the same two seconds as the lead with this id.
-func (t *Table) countCreated(tenant lead.Tenant, shard *lane, id lead.ID, leads int64) types.TransactWriteItem {
-	at := id.Time()
-	mark := cellMark("c", cellOf(at))
-	return t.book(tenant, shard.book(period(at), leads, mark), leads, mark)
 }
 
 // The attributes of an idempotency record: a hash of the values that the client

@@ -3,22 +3,23 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// batchSize is how many leads are created in one transaction. A transaction has
-// at most 100 writes: two for each lead and its idempotency record, and one
-// counter item for all. The limit of 4 MB is never reached, because the largest
-// lead has about 40 KB.
-const batchSize = 49
+// maxWrites is how many writes a transaction may have. The limit of 4 MB is never
+// reached, because the largest lead has about 40 KB.
+const maxWrites = 100
 
 // CreateMany creates many leads in this order and returns a result for each,
 // with the same guarantees as [Table.Create]. Up to 49 leads share a transaction,
-// which is faster and cheaper than one for each. A lead that would make its
+// or 19 if each has rows of three filters. That is faster and cheaper than one for
+// each. A lead that would make its
 // transaction fail is created alone, so that it does not affect the others.
 func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, requests []lead.CreateRequest) []lead.CreateResult {
 	results := make([]lead.CreateResult, len(requests))
@@ -43,23 +44,26 @@ type batchRow struct {
 	result  *lead.CreateResult
 }
 
-// nextBatch returns a batch that starts with the first request. All its leads are
-// created in the same two seconds, so that one counter item counts them all, and
-// no idempotency key occurs twice, because a transaction can write an item only
-// once.
+// nextBatch returns a batch that starts with the first request. No idempotency
+// key occurs twice in it, because a transaction can write an item only once.
 func (t *Table) nextBatch(tenant lead.Tenant, requests []lead.CreateRequest, results []lead.CreateResult) *batch {
 	b := &batch{table: t, tenant: tenant}
 	keys := map[string]bool{}
-	for i, request := range requests[:min(len(requests), batchSize)] {
-		created := newLead(t.ids.Next(t.Now()), request.Values)
+	// Two writes count the leads, should their ids reach into the next window.
+	for i, writes := 0, 2; i < len(requests); i++ {
+		request := requests[i]
+		writes += 1 + len(placeOf(&lead.Lead{Values: request.Values}, t.indexed()))
 		key := request.Key.Source + "/" + request.Key.Key
-		if i > 0 && (keys[key] || cellOf(created.CreatedAt) != cellOf(b.pending[0].created.CreatedAt)) {
+		if request.Key.Key != "" {
+			writes++
+		}
+		if i > 0 && (keys[key] || writes > maxWrites) {
 			break
 		}
 		if request.Key.Key != "" {
 			keys[key] = true
 		}
-		b.pending = append(b.pending, batchRow{request, created, &results[i]})
+		b.pending = append(b.pending, batchRow{CreateRequest: request, result: &results[i]})
 	}
 	return b
 }
@@ -105,17 +109,23 @@ func (b *batch) finish(resultOf func(batchRow) lead.CreateResult) {
 // writeTransaction writes the pending leads, each followed by its idempotency
 // record if it has a key.
 func (b *batch) writeTransaction(ctx context.Context) error {
-	t, now := b.table, b.table.Now()
-	var writes []types.TransactWriteItem
-	for i := range b.pending {
-		r := &b.pending[i]
-		writes = append(writes, t.putLead(b.tenant, &r.created))
-		if r.Key.Key != "" {
-			writes = append(writes, t.putIdempotencyRecord(b.tenant, &r.created, r.Key, now))
+	t := b.table
+	return t.writeTransaction(ctx, b.tenant, func(now time.Time) (writes []types.TransactWriteItem, _ *counter.Change, _ error) {
+		var change *counter.Change
+		var rows []types.TransactWriteItem
+		for i := range b.pending {
+			r := &b.pending[i]
+			r.created = newLead(t.ids.Next(now), r.Values)
+			if change == nil {
+				change = counter.NewChange(r.created.CreatedAt)
+			}
+			writes = append(writes, t.putLead(b.tenant, &r.created))
+			if r.Key.Key != "" {
+				writes = append(writes, t.putIdempotencyRecord(b.tenant, &r.created, r.Key, now))
+			}
+			rows = append(rows, t.createRows(b.tenant, &r.created, t.indexed(), change)...)
 		}
-	}
-	return t.writeTransaction(ctx, writes, func(shard *lane) []types.TransactWriteItem {
-		return []types.TransactWriteItem{t.countCreated(b.tenant, shard, b.pending[0].created.ID, int64(len(b.pending)))}
+		return append(writes, rows...), change, nil
 	})
 }
 

@@ -41,7 +41,7 @@ func wantTotal(t *testing.T, table *dynamo.Table, want int) {
 	t.Helper()
 	listed := 0
 	for offset := int64(0); ; offset += 100 {
-		leads, total, err := table.List(t.Context(), loading, 100, offset)
+		leads, total, err := table.ListAt(t.Context(), loading, 100, offset)
 		if err != nil || total != int64(want) {
 			t.Fatalf("total %d, want %d (error %v)", total, want, err)
 		}
@@ -71,6 +71,8 @@ func TestCreateMany(t *testing.T) {
 		table, meter := dynamotest.New(t)
 		now := time.Date(2026, 3, 1, 12, 0, 1, 0, time.UTC)
 		table.Now = func() time.Time { return now }
+		meter.Now = table.Now
+		table.Filters = nil
 		requests := createRequests(t, 120)
 		results := table.CreateMany(t.Context(), loading, requests)
 		if requests, _, _ := meter.Cost(); requests != 3 {
@@ -78,13 +80,28 @@ func TestCreateMany(t *testing.T) {
 		}
 		wantCreated(t, requests, results, false)
 		wantTotal(t, table, 120)
-		leads, _, _ := table.List(t.Context(), loading, 1, 0)
+		leads, _, _ := table.ListAt(t.Context(), loading, 1, 0)
 		if leads[0].ID != results[119].Lead.ID {
 			t.Errorf("the newest lead is %s, want the last one", leads[0].ID)
 		}
 	})
+	t.Run("creates 24 leads in each transaction with rows of two filters", func(t *testing.T) {
+		table, meter := dynamotest.New(t)
+		requests := createRequests(t, 96)
+		results := table.CreateMany(t.Context(), loading, requests)
+		if requests, _, _ := meter.Cost(); requests != 4 {
+			t.Errorf("%d requests for 96 leads, want 4", requests)
+		}
+		wantCreated(t, requests, results, false)
+		wantTotal(t, table, 96)
+		page, err := table.List(t.Context(), loading, lead.ListQuery{Filter: &lead.Filter{Field: statusField, Value: "Lead"}, Limit: 1, Offset: 90})
+		if err != nil || page.Total != 96 || page.Leads[0].ID != results[5].Lead.ID {
+			t.Errorf("by status there is %+v, %v", page, err)
+		}
+	})
 	t.Run("creates no lead twice", func(t *testing.T) {
 		table, meter := dynamotest.New(t)
+		table.Filters = nil
 		requests := createRequests(t, 49)
 		first := table.CreateMany(t.Context(), loading, requests)
 		meter.Reset()
@@ -123,8 +140,9 @@ func TestCreateMany(t *testing.T) {
 		wantTotal(t, table, 30)
 	})
 	t.Run("counts each lead at the time of its id", func(t *testing.T) {
-		table, _ := dynamotest.New(t)
+		table, meter := dynamotest.New(t)
 		now := time.Date(2026, 3, 1, 11, 59, 59, 0, time.UTC)
+		meter.Now = func() time.Time { return now }
 		table.Now = func() time.Time { now = now.Add(100 * time.Millisecond); return now }
 		table.SetNear(-1)
 		requests := createRequests(t, 60)
@@ -156,38 +174,6 @@ func TestCreateMany(t *testing.T) {
 		wantCreated(t, requests, table.CreateMany(t.Context(), loading, requests), false)
 		wantTotal(t, table, 3)
 	})
-}
-
-// TestCreateReplacesFullCounterItem has other processes fill the counter item that
-// a process writes to.
-func TestCreateReplacesFullCounterItem(t *testing.T) {
-	process, meter, _ := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	table, other := process(), process()
-	create := func() {
-		t.Helper()
-		if _, _, err := table.Create(t.Context(), loading, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fill := func(item string, room int64) {
-		t.Helper()
-		if err := table.Tamper(t.Context(), loading, item, "n", 9999-1-room); err != nil {
-			t.Fatal(err)
-		}
-	}
-	create()
-	fill("2026-03-01T12:0/0.0", 1)
-	create()
-	meter.Reset()
-	create()
-	if requests, _, _ := meter.Cost(); requests != 2 {
-		t.Errorf("a create with a full counter item took %d requests, want 2", requests)
-	}
-	create()
-
-	requests := createRequests(t, 60)
-	wantCreated(t, requests, other.CreateMany(t.Context(), loading, requests), false) // begins with the full item
-	wantTotal(t, other, 64)
 }
 
 // loseResponses returns a fault: the response to every other request is lost if it

@@ -10,7 +10,7 @@ import (
 // TestIdempotencyKeyExpires repeats the same create. It creates no second lead
 // before the key expires, and one afterwards, for which the key is stored again.
 func TestIdempotencyKeyExpires(t *testing.T) {
-	table, _ := dynamotest.New(t)
+	table, meter := dynamotest.New(t)
 	start := time.Date(2026, 3, 1, 12, 0, 0, 900_000_000, time.UTC)
 	c := createRequest(t, "Ada", "k")
 	for _, call := range []struct {
@@ -24,6 +24,7 @@ func TestIdempotencyKeyExpires(t *testing.T) {
 		{2*c.Key.TTL + time.Second, true},
 	} {
 		table.Now = func() time.Time { return start.Add(call.after) }
+		meter.Now = table.Now
 		if _, replayed, err := table.Create(t.Context(), loading, c.Values, c.Key); err != nil || replayed != call.replayed {
 			t.Errorf("after %v: replayed %v, want %v (error %v)", call.after, replayed, call.replayed, err)
 		}

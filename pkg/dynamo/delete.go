@@ -2,22 +2,61 @@ package dynamo
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Delete implements [lead.Store]. One transaction deletes the lead, counts a
-// deleted lead now, and counts a removed lead in the window of its creation.
+// Delete implements [lead.Store]. One transaction deletes the lead and its index
+// rows and counts it as deleted. If the table has filters, Delete reads the lead
+// first, to know its rows.
 func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, precondition lead.Precondition) error {
 	if err := validatePrecondition(precondition); err != nil {
 		return err
 	}
-	expr, err := expression.NewBuilder().WithCondition(leadCondition(precondition)).Build()
+	if len(t.Filters) == 0 {
+		was, err := t.deleteLead(ctx, tenant, id, place{}, notIndexed, precondition)
+		if err != nil || was == nil {
+			return err
+		}
+		return t.deleteRead(ctx, tenant, id, was, precondition)
+	}
+	was, err := t.getItem(ctx, leadKey(tenant, id))
 	if err != nil {
 		return err
+	}
+	return t.deleteRead(ctx, tenant, id, was, precondition)
+}
+
+// deleteRead deletes a lead that was read as this item, and again as the item
+// that stands in its place if the lead has changed.
+func (t *Table) deleteRead(ctx context.Context, tenant lead.Tenant, id lead.ID, was item, precondition lead.Precondition) (err error) {
+	ctx, cancel := withRetryDeadline(ctx)
+	defer cancel()
+	for was != nil {
+		l, indexed := leadFromItem(was), stringOf(was[attrIndexed])
+		if !precondition.Holds(l.Version) {
+			return lead.ErrPreconditionFailed
+		}
+		if was, err = t.deleteLead(ctx, tenant, id, placeOf(&l, indexed), indexed, atVersion(l.Version)); was == nil {
+			return err
+		}
+	}
+	return lead.ErrNotFound
+}
+
+// deleteLead deletes a lead that has rows at this place and in these indexes, on
+// condition that that is so and that the precondition holds. Otherwise it returns
+// the lead as it is, or ErrNotFound.
+func (t *Table) deleteLead(ctx context.Context, tenant lead.Tenant, id lead.ID, from place, indexed string, precondition lead.Precondition) (is item, err error) {
+	condition := leadCondition(precondition).And(hasIndexed(indexed))
+	expr, err := expression.NewBuilder().WithCondition(condition).Build()
+	if err != nil {
+		return nil, err
 	}
 	deleteLead := types.TransactWriteItem{Delete: &types.Delete{
 		TableName:                           &t.name,
@@ -27,31 +66,34 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, prec
 		ExpressionAttributeValues:           expr.Values(),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}
-	now := period(t.Now())
-	err = t.writeTransaction(ctx, []types.TransactWriteItem{deleteLead}, func(shard *lane) []types.TransactWriteItem {
-		return t.countDeleted(tenant, shard, id, now)
+	err = t.writeTransaction(ctx, tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
+		change := counter.NewChange(at)
+		if indexed != "" {
+			change.Left(counter.All, id.Time())
+		}
+		rows := t.moveLead(tenant, id, from, nil, change)
+		return append([]types.TransactWriteItem{deleteLead}, rows...), change, nil
 	})
-
 	reason := cancellationReason(err, 0)
 	switch {
 	case !conditionFailed(reason):
-		return err
+		return nil, err
 	case reason.Item == nil:
-		return lead.ErrNotFound
+		return nil, lead.ErrNotFound
 	}
-	return lead.ErrPreconditionFailed
+	return reason.Item, nil
 }
 
-// countDeleted returns the writes that count one lead less. They are in one
-// counter item if the lead was created in the current window.
-func (t *Table) countDeleted(tenant lead.Tenant, shard *lane, id lead.ID, now string) []types.TransactWriteItem {
-	created := period(id.Time())
-	cell, from := cellMark("x", cellOf(id.Time())), spanMark("d", created)
-	if created == now {
-		return []types.TransactWriteItem{t.book(tenant, shard.book(now, 1, cell, from), 1, cell, from)}
+// atVersion is the precondition that a lead has this version.
+func atVersion(version int64) lead.Precondition {
+	return lead.Precondition{Match: &lead.Versions{List: []int64{version}}}
+}
+
+// hasIndexed is the condition that a lead has rows in these indexes and in no
+// others. "" is for a lead of an older version.
+func hasIndexed(indexed string) expression.ConditionBuilder {
+	if indexed == "" {
+		return expression.Name(attrIndexed).AttributeNotExists()
 	}
-	return []types.TransactWriteItem{
-		t.book(tenant, shard.book(now, 1, from), 1, from),
-		t.book(tenant, shard.lossBook(created), 1, cell),
-	}
+	return expression.Name(attrIndexed).Equal(expression.Value(indexed))
 }

@@ -2,35 +2,46 @@ package dynamo
 
 import (
 	"context"
-	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
 // Table is the DynamoDB table. It stores leads and API keys. Get one from [New]
 // or [Open]. It is safe for concurrent use.
 type Table struct {
-	client  *dynamodb.Client
-	name    string
-	ids     lead.IDGenerator
-	lanes   lanes
-	near    int64 // see nearOffset
-	reached reached
-	rest    func(context.Context, time.Duration) error
+	client   *dynamodb.Client
+	name     string
+	ids      lead.IDGenerator
+	shards   counter.Shards
+	clock    *counter.Clock
+	counters *counter.Counters
+	near     int64    // see nearOffset
+	empty    sync.Map // the tenants that had no lead when this process last looked
+	sleep    func(context.Context, time.Duration) error
 
-	// Now returns the current time. A test that changes it must do so before
-	// the first call.
+	// Now returns the time of the local clock. It need not be right. A test
+	// that changes it must do so before the first call.
 	Now func() time.Time
+
+	// Filters are the names of the fields that lists can be filtered by, out of
+	// [lead.FilterNames]. [New] sets all. Each costs a create 2 write units. If
+	// the setting changes, call [Table.Reindex].
+	Filters []string
 }
 
 // New returns the table with this name. The client must have been created with
 // [Configure]. New sends no request.
 func New(client *dynamodb.Client, name string) *Table {
-	return &Table{client: client, name: name, lanes: lanes{intN: rand.IntN}, near: nearOffset, rest: sleepContext, Now: time.Now}
+	t := &Table{client: client, name: name, near: nearOffset, sleep: sleepContext, Now: time.Now, Filters: lead.FilterNames[:]}
+	t.clock = &counter.Clock{Local: func() time.Time { return t.Now() }}
+	t.counters = counter.New(client, name, t.clock)
+	return t
 }
 
 // WarmUp reads an API key that does not exist. A Lambda function calls it during
@@ -75,5 +86,6 @@ func (t *Table) getItem(ctx context.Context, key item) (item, error) {
 	if err != nil {
 		return nil, toStoreError(err)
 	}
+	t.clock.ObserveAnswer(out.ResultMetadata)
 	return out.Item, nil
 }

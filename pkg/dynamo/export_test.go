@@ -1,88 +1,133 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// SetNear sets the greatest offset that is reached without the books.
+// SetNear sets the greatest offset that is reached without the counters.
 func (t *Table) SetNear(offset int64) { t.near = offset }
 
-// SetRest sets what is done instead of waiting between the looks of an audit.
-func (t *Table) SetRest(rest func(context.Context, time.Duration) error) { t.rest = rest }
+// SetSleep sets what is done instead of waiting between the rounds of an audit.
+func (t *Table) SetSleep(sleep func(context.Context, time.Duration) error) { t.sleep = sleep }
 
-// Tamper adds to an attribute of a book behind the back of the product.
-func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, name, attribute string, n int64) error {
+// Tamper adds to an attribute of a counter item, as the product never does.
+func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, sortKey, attribute string, n int64) error {
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
-		Key:                       itemKey(booksOf(tenant), name),
-		UpdateExpression:          aws.String("ADD #mark :n"),
-		ExpressionAttributeNames:  map[string]string{"#mark": attribute},
+		Key:                       itemKey(tenantName(tenant)+"/counters", sortKey),
+		UpdateExpression:          aws.String("ADD #count :n"),
+		ExpressionAttributeNames:  map[string]string{"#count": attribute},
 		ExpressionAttributeValues: item{":n": number(n)},
 	})
 	return err
 }
 
-// CreateTogether creates leads as so many writers do that are all under way at
-// the same time, and returns them in order.
-func (t *Table) CreateTogether(ctx context.Context, tenant lead.Tenant, writers int) (made []lead.ID, err error) {
-	var lanes []*lane
+// SeriesOf returns the series of the leads with a value.
+func SeriesOf(name, value string) counter.Series {
+	field, _ := lead.FilterField(name)
+	s, _ := seriesOf(field, value)
+	return s
+}
+
+// CreateTogether creates leads as so many concurrent writers do, and returns them
+// in order.
+func (t *Table) CreateTogether(ctx context.Context, tenant lead.Tenant, values lead.Values, writers int) (created []lead.Lead, err error) {
+	var shards []*counter.Shard
 	for range writers {
-		lanes = append(lanes, t.lanes.take())
+		shards = append(shards, t.shards.Acquire())
 	}
-	for _, l := range lanes { // each create takes the lane that was given last
-		t.lanes.give(l)
-		l, _, err := t.Create(ctx, tenant, lead.Defaults(), lead.IdempotencyKey{})
+	for _, shard := range shards { // each create takes the shard that was released last
+		t.shards.Release(shard)
+		l, _, err := t.Create(ctx, tenant, values, lead.IdempotencyKey{})
 		if err != nil {
 			return nil, err
 		}
-		made = append(made, l.ID)
+		created = append(created, l)
 	}
-	return made, nil
+	return created, nil
 }
 
-// Lose deletes the books of a tenant whose names begin so.
-func (t *Table) Lose(ctx context.Context, tenant lead.Tenant, prefix string) error {
-	var names []string
-	if err := t.eachBook(ctx, tenant, prefix, prefix+"~", func(book item) { names = append(names, stringOf(book[attrSK])) }); err != nil {
+// Items returns all items of a partition of a tenant, with a sort key that
+// begins so.
+func (t *Table) Items(ctx context.Context, tenant lead.Tenant, kind, prefix string) (items []map[string]types.AttributeValue, err error) {
+	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
+		TableName:                 &t.name,
+		KeyConditionExpression:    aws.String("pk = :pk AND sk BETWEEN :from AND :to"),
+		ExpressionAttributeValues: item{":pk": text(tenantName(tenant) + "/" + kind), ":from": text(cmp.Or(prefix, " ")), ":to": text(prefix + "~")},
+		ConsistentRead:            aws.Bool(true),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+	}
+	return items, nil
+}
+
+// Lose deletes the items of a partition of a tenant, with a sort key that begins
+// so, for which keep returns false.
+func (t *Table) Lose(ctx context.Context, tenant lead.Tenant, kind, prefix string, keep func() bool) error {
+	items, err := t.Items(ctx, tenant, kind, prefix)
+	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if _, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: itemKey(booksOf(tenant), name)}); err != nil {
-			return err
+	for _, it := range items {
+		if keep() {
+			continue
 		}
-	}
-	return nil
-}
-
-// ForgetCaches deletes all that can be made again.
-func (t *Table) ForgetCaches(ctx context.Context, tenant lead.Tenant) error {
-	for _, k := range []item{itemKey(booksOf(tenant), balanceName), calendarKey(tenant)} {
-		if _, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: k}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// TamperCaches puts wrong numbers into the balance and the calendar of a tenant.
-func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
-	for i, k := range []item{itemKey(booksOf(tenant), balanceName), calendarKey(tenant)} {
-		out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: k})
+		_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &t.name, Key: itemKey(stringOf(it[attrPK]), stringOf(it[attrSK]))})
 		if err != nil {
 			return err
 		}
-		through := stringOf(out.Item[attrThrough])
-		wrong := balanceLine(tenant, through, 12345)
-		if i == 1 {
-			wrong = calendarLine(tenant, through, map[string]int64{"2026-03-01": 99, "2026-03-05": 1})
+	}
+	return nil
+}
+
+// LoseCaches deletes totals, snapshots and rollups of a tenant, for which keep
+// returns false.
+func (t *Table) LoseCaches(ctx context.Context, tenant lead.Tenant, keep func() bool) error {
+	for _, part := range [][2]string{{"counters", "~"}, {"snapshot", ""}, {"rollup", ""}} {
+		if err := t.Lose(ctx, tenant, part[0], part[1], keep); err != nil {
+			return err
 		}
-		if _, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: wrong}); err != nil {
+	}
+	return nil
+}
+
+// ListAt lists all leads at an offset.
+func (t *Table) ListAt(ctx context.Context, tenant lead.Tenant, limit int, offset int64) ([]lead.Lead, int64, error) {
+	page, err := t.List(ctx, tenant, lead.ListQuery{Limit: limit, Offset: offset})
+	return page.Leads, page.Total, err
+}
+
+// TamperCaches puts wrong numbers into the totals and snapshots of a tenant.
+func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
+	totals, err := t.Items(ctx, tenant, "counters", "~")
+	if err != nil {
+		return err
+	}
+	snapshots, err := t.Items(ctx, tenant, "snapshot", "")
+	if err != nil {
+		return err
+	}
+	for _, it := range append(totals, snapshots...) {
+		if it["total"] != nil {
+			it["total"] = number(12345)
+		} else {
+			it["first"], it["days"] = text("2026-03-01"), text("99 0 0 0 1")
+		}
+		if _, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: it}); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
@@ -53,17 +54,33 @@ func leadID(k item) lead.ID {
 // createdAt returns the sort key of a lead in the index. It sorts by time and
 // then by id. Each prefix of it is a period of time, such as a day or a second.
 func createdAt(id lead.ID) string {
-	return id.Time().Format("2006-01-02T15:04:05.000000000Z") + id.Random()
+	at := id.Time()
+	if at.Year() > 9999 { // sorts with the last that has four digits
+		at = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+	}
+	return counter.Timestamp(at) + id.Random()
 }
 
-// itemFromLead returns the item of a new lead. Fields with their default value
+// idOf returns the id of the lead with this sort key, or "" if it is none.
+func idOf(createdAt string) lead.ID {
+	cut := min(len(createdAt), len("2006-01-02T15:04:05.000000000Z"))
+	at, err := time.Parse(time.RFC3339Nano, createdAt[:cut])
+	if err != nil {
+		return ""
+	}
+	id, _ := lead.IDAt(at, createdAt[cut:])
+	return id
+}
+
+// itemFromLead returns the item of a new lead that has rows in these indexes. Fields with their default value
 // are not stored, so an update to the default removes the attribute.
-func itemFromLead(tenant lead.Tenant, l *lead.Lead) item {
+func itemFromLead(tenant lead.Tenant, l *lead.Lead, indexed string) item {
 	it := leadKey(tenant, l.ID)
 	it[attrTenant] = text(tenantName(tenant))
 	it[attrCreated] = text(createdAt(l.ID))
 	it[attrUpdated] = number(l.UpdatedAt.UnixMilli())
 	it[attrVersion] = number(l.Version)
+	it[attrIndexed] = text(indexed)
 	for i := range lead.Fields {
 		if f := &lead.Fields[i]; l.Values[i] != f.Default {
 			it[f.Column] = attributeOf(l.Values[i])

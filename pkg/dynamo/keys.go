@@ -31,10 +31,10 @@ func apiKeyKey(id string) item { return itemKey("key/"+id, "key") }
 func keysOfAccount(account string) string { return account + "/keys" }
 
 // CreateKey stores a new API key. It returns an error if there is another key
-// with the same id. CreateKey also updates the snapshot of the tenant's counters,
-// so that a new tenant has one.
+// with the same id. CreateKey also lists a lead of the tenant, so that a new
+// tenant has a total that lists can start from.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
-	if _, err := t.statement(ctx, k.Tenant); err != nil {
+	if _, err := t.List(ctx, k.Tenant, lead.ListQuery{Limit: 1}); err != nil {
 		return err
 	}
 	ctx, cancel := withRetryDeadline(ctx)

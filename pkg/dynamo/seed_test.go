@@ -4,79 +4,117 @@ import (
 	"context"
 	"iter"
 	"maps"
-	"math/big"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Seed makes leads that were created at these times, which ascend, as if one
-// writer had made them, but without transactions, and so much faster. The tenant
-// must have no leads in the periods of these times. Seed calls progress after
-// every ten thousand leads.
+// Seed creates leads with these values at these times, which ascend, as if one
+// writer had created them, but without transactions, and so much faster. The
+// tenant must have no leads in the windows of these times. Seed calls progress
+// after every ten thousand leads.
 func (t *Table) Seed(ctx context.Context, tenant lead.Tenant, values lead.Values, times iter.Seq[time.Time], progress func(leads int)) error {
-	if err := t.SeedBooks(ctx, tenant, times); err != nil {
+	if err := t.SeedCounters(ctx, tenant, values, times); err != nil {
 		return err
 	}
 	return t.SeedLeads(ctx, tenant, values, times, progress)
 }
 
-// SeedLeads writes just the leads.
+// SeedLeads writes just the leads and their index rows.
 func (t *Table) SeedLeads(ctx context.Context, tenant lead.Tenant, values lead.Values, times iter.Seq[time.Time], progress func(leads int)) error {
 	return t.putAll(ctx, func(yield func(item) bool) {
-		var mint lead.IDGenerator // the table's own never goes back
-		made := 0
+		var ids lead.IDGenerator // the table's own never goes back
+		created := 0
 		for at := range times {
-			l := newLead(mint.Next(at), values)
-			if !yield(itemFromLead(tenant, &l)) {
+			l := newLead(ids.Next(at), values)
+			if !yield(itemFromLead(tenant, &l, t.indexed())) {
 				return
 			}
-			if made++; made%10_000 == 0 {
-				progress(made)
-			}
-		}
-	})
-}
-
-// SeedBooks writes just the books of such leads.
-func (t *Table) SeedBooks(ctx context.Context, tenant lead.Tenant, times iter.Seq[time.Time]) error {
-	return t.putAll(ctx, func(yield func(item) bool) {
-		var writer lane
-		var book item
-		for at := range times {
-			m := cellMark("c", cellOf(at))
-			name := writer.book(period(at), 1, m)
-			if book == nil || stringOf(book[attrSK]) != name {
-				if book != nil && !yield(book) {
+			for _, s := range placeOf(&l, t.indexed()) {
+				if !yield(rowKey(tenant, s, l.ID)) {
 					return
 				}
-				book = itemKey(booksOf(tenant), name)
 			}
-			add(book, attrLeads, number(1))
-			add(book, m.name, m.value(1))
+			if created++; created%10_000 == 0 {
+				progress(created)
+			}
 		}
-		yield(book)
 	})
 }
 
-// SeedHistory says of a tenant that it had so many leads of each of these days
-// at the end of the last of them: it writes what stands in the table after a
-// history of that size, but for its leads and books.
-func (t *Table) SeedHistory(ctx context.Context, tenant lead.Tenant, days map[string]int64) error {
-	var total int64
-	for _, n := range days {
-		total += n
+// SeedCounters writes just the counter items of such leads.
+func (t *Table) SeedCounters(ctx context.Context, tenant lead.Tenant, values lead.Values, times iter.Seq[time.Time]) error {
+	return t.putAll(ctx, func(yield func(item) bool) {
+		var ids lead.IDGenerator
+		shards := counter.Shards{}
+		shard := shards.Acquire()
+		var last item
+		for at := range times {
+			l := newLead(ids.Next(at), values)
+			change := counter.NewChange(l.CreatedAt)
+			t.createRows(tenant, &l, t.indexed(), change)
+			update := change.Writes(t.name, tenantName(tenant), shard)[0].Update
+			shard.Written(change)
+			if sortKey := update.Key[attrSK]; last == nil || stringOf(last[attrSK]) != stringOf(sortKey) {
+				if last != nil && !yield(last) {
+					return
+				}
+				last = maps.Clone(update.Key)
+			}
+			applyUpdate(last, update)
+		}
+		yield(last)
+	})
+}
+
+var addOrSet = regexp.MustCompile(`(#\d+)( =)? (:\d+)`)
+
+// applyUpdate does what an update of a counter item does.
+func applyUpdate(it item, update *types.Update) {
+	for _, part := range addOrSet.FindAllStringSubmatch(*update.UpdateExpression, -1) {
+		name, value := update.ExpressionAttributeNames[part[1]], update.ExpressionAttributeValues[part[3]]
+		if part[2] == "" {
+			value = number(intOf(it[name]) + intOf(value))
+		}
+		it[name] = value
 	}
-	through := slices.Max(slices.Collect(maps.Keys(days))) + "T23:5"
-	return t.putAll(ctx, slices.Values([]item{
-		balanceLine(tenant, through, total),
-		calendarLine(tenant, through, days),
-	}))
+}
+
+// SeedHistory says of a tenant that it had so many leads with these values of each
+// of these days at the end of the last of them. It writes what stands in the table
+// after a history of that size, except its leads and counter items.
+func (t *Table) SeedHistory(ctx context.Context, tenant lead.Tenant, values lead.Values, days map[string]int64) error {
+	var total int64
+	var numbers []string
+	first, last := slices.Min(slices.Collect(maps.Keys(days))), slices.Max(slices.Collect(maps.Keys(days)))
+	for day, _ := time.Parse(time.DateOnly, first); day.Format(time.DateOnly) <= last; day = day.AddDate(0, 0, 1) {
+		n := days[day.Format(time.DateOnly)]
+		total += n
+		numbers = append(numbers, itoa(n))
+	}
+	sum := itemKey(tenantName(tenant)+"/counters", "~")
+	sum["through"], sum["total"] = text(last+"T23:5"), number(total)
+	items := []item{sum}
+	series := []counter.Series{counter.All}
+	for field, s := range placeOf(&lead.Lead{Values: values}, t.indexed()) {
+		if isCounted(field) {
+			series = append(series, s)
+		}
+	}
+	for _, s := range series {
+		snapshot := itemKey(tenantName(tenant)+"/snapshot", "s"+string(s))
+		snapshot["through"], snapshot["first"], snapshot["days"] = text(last+"T23:5"), text(first), text(strings.Join(numbers, " "))
+		items = append(items, snapshot)
+	}
+	return t.putAll(ctx, slices.Values(items))
 }
 
 // putAll puts items, as many at a time as BatchWriteItem takes.
@@ -113,14 +151,4 @@ func (t *Table) putAll(ctx context.Context, items iter.Seq[item]) error {
 	close(batches)
 	work.Wait()
 	return context.Cause(ctx)
-}
-
-// add does what ADD does to an attribute.
-func add(it item, name string, value types.AttributeValue) {
-	var sum, n big.Int
-	if was, ok := it[name].(*types.AttributeValueMemberN); ok {
-		sum.SetString(was.Value, 10)
-	}
-	n.SetString(value.(*types.AttributeValueMemberN).Value, 10)
-	it[name] = &types.AttributeValueMemberN{Value: sum.Add(&sum, &n).String()}
 }

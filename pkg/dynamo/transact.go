@@ -5,57 +5,78 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"overplane.dev/leads/pkg/counter"
+	"overplane.dev/leads/pkg/lead"
 )
 
-// writeTransaction writes all of writes and of the counter writes, or none. It
-// calls counterWrites before each attempt that may use other counter items than
-// the last.
+// prepareWrites returns the writes of a transaction that takes effect at this
+// time, and what it changes of the counters.
+type prepareWrites func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error)
+
+// writeTransaction makes the writes that prepare returns, and those of the
+// counters, or none. It calls prepare before each attempt, with the time of the
+// attempt, unless the outcome of an earlier one is unknown.
 //
-// If the condition of one of writes is false, the error wraps a
-// [types.TransactionCanceledException] whose reasons have the order of writes.
-// Other errors are those of toStoreError.
+// If the condition of one of the writes is false, the error wraps a
+// [types.TransactionCanceledException] whose reasons have the order of the writes.
+// An error of prepare is returned as it is. Other errors are those of
+// toStoreError.
 //
-// An attempt with an unknown outcome is repeated with the same client token, so
-// that DynamoDB executes only one of both. (DynamoDB remembers a token for ten
-// minutes.) If all attempts so far were rejected, the next one has a new token,
-// and another shard if a counter item had a conflict or was full. The SDK's
-// retryer hides the outcome of the attempts that it repeats, so this function
-// repeats them itself.
-func (t *Table) writeTransaction(ctx context.Context, writes []types.TransactWriteItem, counterWrites func(*lane) []types.TransactWriteItem) error {
+// An attempt with an unknown outcome is repeated with the same client token and
+// signing time, so that DynamoDB executes only one of both, and none too late for
+// its window. (DynamoDB remembers a token for ten minutes.) The SDK's retryer
+// hides the outcome of the attempts that it repeats, so this function repeats
+// them itself.
+func (t *Table) writeTransaction(ctx context.Context, tenant lead.Tenant, prepare prepareWrites) error {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
-	shard := t.lanes.take()
-	defer t.lanes.give(shard)
+	shard := t.shards.Acquire()
+	defer t.shards.Release(shard)
 
 	retryer := t.client.Options().Retryer
-	items := slices.Concat(writes, counterWrites(shard))
-	token, outcomeUnknown := rand.Text(), false
+	var writes, items []types.TransactWriteItem
+	var change *counter.Change
+	var token string
+	outcomeUnknown := false
 	for attempt := 1; ; attempt++ {
-		_, err := t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+		if !outcomeUnknown {
+			var err error
+			if writes, change, err = prepare(t.clock.Now()); err != nil {
+				return err
+			}
+			items = slices.Concat(writes, change.Writes(t.name, tenantName(tenant), shard))
+			token = rand.Text()
+		}
+		out, err := t.client.TransactWriteItems(withSigningTime(ctx, change.At()), &dynamodb.TransactWriteItemsInput{
 			TransactItems:      items,
 			ClientRequestToken: &token,
 		}, withoutRetries)
 		if err == nil {
+			t.clock.ObserveAnswer(out.ResultMetadata)
+			shard.Written(change)
 			return nil
 		}
+		t.clock.Observe(dateOfError(err))
 		var cancelled *types.TransactionCanceledException
-		isCancelled := errors.As(err, &cancelled)
+		late := isSignatureLate(err, change.At())
 		switch {
 		case anyWrite(err, 0, len(writes), codeConditionFailed):
 			return err
+		case late && outcomeUnknown:
+			return &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
+		case late:
+			t.ids.Reset() // ids that a wrong clock made may be in the future
 		case !retryer.IsErrorRetryable(err):
 			return toStoreError(err)
-		case !isCancelled:
+		case !errors.As(err, &cancelled):
 			outcomeUnknown = true
-		case !outcomeUnknown:
-			if anyWrite(err, len(writes), len(items), codeConflict, codeConditionFailed) {
-				t.lanes.redraw(shard)
-			}
-			items = slices.Concat(writes, counterWrites(shard))
-			token = rand.Text()
+		case !outcomeUnknown && anyWrite(err, len(writes), len(items), codeConflict):
+			t.shards.Reassign(shard)
 		}
 		if t.waitBeforeRetry(ctx, attempt, err) != nil {
 			return toStoreError(err)

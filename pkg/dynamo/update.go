@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
@@ -32,9 +34,9 @@ const (
 // nonceSet returns the name of the attribute with the nonces of an era.
 func nonceSet(era int64) string { return "n" + itoa(era%nonceSets) }
 
-// Update implements [lead.Store] with one write and no read. Fields that are not
-// in changes stay as they are, even if another update changes them at the same
-// time.
+// Update implements [lead.Store]. It is one write and no read, unless a field
+// changes that lists are filtered by. Fields that are not in changes stay as they
+// are, even if another update changes them at the same time.
 func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, changes []lead.Change, precondition lead.Precondition) (lead.Lead, error) {
 	if err := validatePrecondition(precondition); err != nil {
 		return lead.Lead{}, err
@@ -42,18 +44,93 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 	if len(changes) == 0 {
 		return t.retrieveMatching(ctx, tenant, id, precondition)
 	}
-	nonce := make([]byte, 8)
-	rand.Read(nonce) // never fails, see crypto/rand
-	expr, err := updateExpression(changes, precondition, nonce, t.Now())
-	if err != nil {
-		return lead.Lead{}, err
-	}
-
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
-	out, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                           &t.name,
-		Key:                                 leadKey(tenant, id),
+	u := &update{t: t, tenant: tenant, id: id, changes: changes, nonce: make([]byte, 8)}
+	rand.Read(u.nonce) // never fails, see crypto/rand
+
+	// Another process may have a filter that this table has not, so the lead may
+	// have rows nevertheless.
+	withoutRows := expression.ConditionBuilder{}
+	known := true
+	for _, field := range filterFields() {
+		if !slices.ContainsFunc(changes, func(c lead.Change) bool { return c.Field == field }) {
+			continue
+		}
+		known = known && !t.hasFilter(field)
+		withoutRows = and(withoutRows, expression.Name(attrIndexed).Contains(lead.Fields[field].Column).Not())
+	}
+	var was item
+	if known {
+		updated, failed, err := u.updateItem(ctx, and(leadCondition(precondition), withoutRows))
+		if err != nil || failed == nil {
+			return updated, err
+		}
+		was = failed
+	} else {
+		read, err := t.getItem(ctx, leadKey(tenant, id))
+		if err != nil {
+			return lead.Lead{}, err
+		}
+		if was = read; was == nil {
+			return lead.Lead{}, lead.ErrNotFound
+		}
+	}
+	return u.updateRead(ctx, was, precondition)
+}
+
+// update is an update of one lead.
+type update struct {
+	t       *Table
+	tenant  lead.Tenant
+	id      lead.ID
+	changes []lead.Change
+	nonce   []byte
+}
+
+// updateRead updates a lead that was read as this item, and again as the item
+// that stands in its place if the lead has changed.
+func (u *update) updateRead(ctx context.Context, was item, precondition lead.Precondition) (lead.Lead, error) {
+	for attempt := 1; ; attempt++ {
+		l, indexed := leadFromItem(was), stringOf(was[attrIndexed])
+		switch {
+		case hasNonce(was, u.nonce):
+			// An earlier attempt of this call succeeded and its response was lost.
+			return l, nil
+		case !precondition.Holds(l.Version):
+			return lead.Lead{}, lead.ErrPreconditionFailed
+		}
+		unchanged := leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))
+		from := placeOf(&l, indexed)
+		l.Values.Apply(u.changes)
+		to := placeOf(&l, indexed)
+
+		var updated lead.Lead
+		var err error
+		if maps.Equal(from, to) {
+			updated, was, err = u.updateItem(ctx, unchanged)
+		} else {
+			updated, was, err = u.moveItem(ctx, unchanged, l, from, to)
+		}
+		if err != nil || was == nil {
+			return updated, err
+		}
+		if err := u.t.waitBeforeRetry(ctx, attempt, nil); err != nil {
+			return lead.Lead{}, toStoreError(err)
+		}
+	}
+}
+
+// updateItem updates the lead alone. If the condition is false, it returns the
+// item as it is, or ErrNotFound.
+func (u *update) updateItem(ctx context.Context, condition expression.ConditionBuilder) (updated lead.Lead, failed item, err error) {
+	expr, err := u.expression(u.t.clock.Now(), condition)
+	if err != nil {
+		return lead.Lead{}, nil, err
+	}
+	out, err := u.t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName:                           &u.t.name,
+		Key:                                 leadKey(u.tenant, u.id),
 		UpdateExpression:                    expr.Update(),
 		ConditionExpression:                 expr.Condition(),
 		ExpressionAttributeNames:            expr.Names(),
@@ -61,30 +138,63 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	var failed *types.ConditionalCheckFailedException
+	var refused *types.ConditionalCheckFailedException
 	switch {
 	case err == nil:
-		return leadFromItem(out.Attributes), nil
-	case !errors.As(err, &failed):
-		return lead.Lead{}, toStoreError(err)
-	case failed.Item == nil:
-		return lead.Lead{}, lead.ErrNotFound
-	case hasNonce(failed.Item, nonce):
-		// An earlier attempt of this call succeeded and its response was lost.
-		return leadFromItem(failed.Item), nil
+		return leadFromItem(out.Attributes), nil, nil
+	case !errors.As(err, &refused):
+		return lead.Lead{}, nil, toStoreError(err)
+	case refused.Item == nil:
+		return lead.Lead{}, nil, lead.ErrNotFound
 	}
-	return lead.Lead{}, lead.ErrPreconditionFailed
+	return lead.Lead{}, refused.Item, nil
 }
 
-// updateExpression returns the expressions that change a lead once.
-func updateExpression(changes []lead.Change, precondition lead.Precondition, nonce []byte, now time.Time) (expression.Expression, error) {
+// moveItem updates the lead and moves its index rows, in one transaction. The
+// lead has its new values. If the condition is false, moveItem returns the item as
+// it is, or ErrNotFound.
+func (u *update) moveItem(ctx context.Context, condition expression.ConditionBuilder, l lead.Lead, from, to place) (updated lead.Lead, failed item, err error) {
+	err = u.t.writeTransaction(ctx, u.tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
+		expr, err := u.expression(at, condition)
+		if err != nil {
+			return nil, nil, err
+		}
+		l.UpdatedAt = time.UnixMilli(at.UnixMilli()).UTC()
+		change := counter.NewChange(at)
+		rows := u.t.moveLead(u.tenant, u.id, from, to, change)
+		return append([]types.TransactWriteItem{{Update: &types.Update{
+			TableName:                           &u.t.name,
+			Key:                                 leadKey(u.tenant, u.id),
+			UpdateExpression:                    expr.Update(),
+			ConditionExpression:                 expr.Condition(),
+			ExpressionAttributeNames:            expr.Names(),
+			ExpressionAttributeValues:           expr.Values(),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}}}, rows...), change, nil
+	})
+	reason := cancellationReason(err, 0)
+	switch {
+	case err == nil:
+		l.Version++
+		return l, nil, nil
+	case !conditionFailed(reason):
+		return lead.Lead{}, nil, err
+	case reason.Item == nil:
+		return lead.Lead{}, nil, lead.ErrNotFound
+	}
+	return lead.Lead{}, reason.Item, nil
+}
+
+// expression returns the expressions that change the lead once, if the condition
+// is true.
+func (u *update) expression(now time.Time, condition expression.ConditionBuilder) (expression.Expression, error) {
 	current := now.Unix() / int64(era/time.Second)
 	update := expression.
 		Set(expression.Name(attrUpdated), expression.Value(number(now.UnixMilli()))).
 		Add(expression.Name(attrVersion), expression.Value(number(1))).
-		Add(expression.Name(nonceSet(current)), expression.Value(&types.AttributeValueMemberBS{Value: [][]byte{nonce}})).
+		Add(expression.Name(nonceSet(current)), expression.Value(&types.AttributeValueMemberBS{Value: [][]byte{u.nonce}})).
 		Remove(expression.Name(nonceSet(current + 2)))
-	for _, c := range changes {
+	for _, c := range u.changes {
 		f := &lead.Fields[c.Field]
 		if c.Value == nil || c.Value == f.Default {
 			update = update.Remove(expression.Name(f.Column))
@@ -92,11 +202,21 @@ func updateExpression(changes []lead.Change, precondition lead.Precondition, non
 			update = update.Set(expression.Name(f.Column), expression.Value(attributeOf(c.Value)))
 		}
 	}
-	condition := leadCondition(precondition)
 	for i := range int64(nonceSets) {
-		condition = condition.And(expression.Name(nonceSet(i)).Contains(nonce).Not())
+		condition = condition.And(expression.Name(nonceSet(i)).Contains(u.nonce).Not())
 	}
 	return expression.NewBuilder().WithUpdate(update).WithCondition(condition).Build()
+}
+
+// and returns the condition that both are true. An unset one is always true.
+func and(a, b expression.ConditionBuilder) expression.ConditionBuilder {
+	switch {
+	case !a.IsSet():
+		return b
+	case !b.IsSet():
+		return a
+	}
+	return a.And(b)
 }
 
 // hasNonce reports whether one of the sets of a lead has the nonce.

@@ -181,10 +181,11 @@ func (f *fixture) wantFailed(t tester, payload string, want ...string) {
 func (f *fixture) names(t tester) (names []string) {
 	t.Helper()
 	for offset := int64(0); ; offset += 100 {
-		leads, total, err := f.table.List(context.Background(), f.Tenant, 100, offset)
+		page, err := f.table.List(context.Background(), f.Tenant, lead.ListQuery{Limit: 100, Offset: offset})
 		if err != nil {
 			t.Fatal(err)
 		}
+		leads, total := page.Leads, page.Total
 		for _, l := range leads {
 			names = append(names, fmt.Sprint(l.Values[0]))
 		}
@@ -233,9 +234,9 @@ func TestEveryKind(t *testing.T) {
 			if _, failure := f.invoke(t, event); failure != "" {
 				t.Fatal(failure)
 			}
-			leads, total, err := f.table.List(t.Context(), f.Tenant, 10, 0)
-			if err != nil || total != 1 || leads[0].Values[0] != "Ada" || leads[0].Values[33] != lead.Number("1.5") {
-				t.Fatalf("%v, %v", leads, err)
+			page, err := f.table.List(t.Context(), f.Tenant, lead.ListQuery{Limit: 10})
+			if err != nil || page.Total != 1 || page.Leads[0].Values[0] != "Ada" || page.Leads[0].Values[33] != lead.Number("1.5") {
+				t.Fatalf("%v, %v", page, err)
 			}
 		})
 		t.Run(kind+" creates one lead for three deliveries", func(t *testing.T) {

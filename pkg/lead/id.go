@@ -24,9 +24,10 @@ const (
 func newID(t time.Time, random uint64) ID {
 	// The two halves of the 128 bits. Both hold a part of the nanoseconds.
 	ms, ns := uint64(t.UnixMilli()), uint64(t.Nanosecond()%1e6)
-	hi := ms<<16 | ns>>4
-	lo := ns<<randomBits | random&(1<<randomBits-1)
+	return idOfHalves(ms<<16|ns>>4, ns<<randomBits|random&(1<<randomBits-1))
+}
 
+func idOfHalves(hi, lo uint64) ID {
 	var text [idLength]byte
 	copy(text[:], idPrefix)
 	for i := idLength - 1; i >= len(idPrefix); i-- {
@@ -35,6 +36,23 @@ func newID(t time.Time, random uint64) ID {
 		hi >>= 5
 	}
 	return ID(text[:])
+}
+
+// Bytes returns the 128 bits of the id, which must have the form of one.
+func (id ID) Bytes() (b [16]byte) {
+	var hi, lo uint64
+	for _, c := range []byte(id[len(idPrefix):]) {
+		hi = hi<<5 | lo>>59
+		lo = lo<<5 | uint64(strings.IndexByte(idAlphabet, c))
+	}
+	binary.BigEndian.PutUint64(b[:8], hi)
+	binary.BigEndian.PutUint64(b[8:], lo)
+	return b
+}
+
+// IDOfBytes returns the id with these bits, see [ID.Bytes].
+func IDOfBytes(b [16]byte) ID {
+	return idOfHalves(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]))
 }
 
 // ParseID reports whether text has the form of an id. It does not tell whether
@@ -69,6 +87,16 @@ func base32(digits ID) (n int64) {
 // leads that were created in the same nanosecond.
 func (id ID) Random() string { return string(id[idLength-randomBits/5:]) }
 
+// IDAt returns the id with this time and [ID.Random] part. It returns false if
+// there is no such id.
+func IDAt(t time.Time, random string) (ID, bool) {
+	if t.UnixMilli() < 0 || t.UnixMilli() >= 1<<48 {
+		return "", false
+	}
+	id := newID(t, 0)
+	return ParseID(string(id[:idLength-randomBits/5]) + random)
+}
+
 // IDGenerator generates ids. Each id is greater than the one before it, also when
 // the clock stands still or is set back. The zero value is ready to use and safe
 // for concurrent use.
@@ -89,4 +117,12 @@ func (g *IDGenerator) Next(now time.Time) ID {
 	g.last = now
 	g.mu.Unlock()
 	return newID(now, binary.BigEndian.Uint64(random[:]))
+}
+
+// Reset lets the next id be smaller than those before, because the clock was
+// wrong.
+func (g *IDGenerator) Reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last = time.Time{}
 }

@@ -55,9 +55,11 @@ type Store interface {
 	// Retrieve returns the lead, or ErrNotFound. It sees every earlier write.
 	Retrieve(ctx context.Context, t Tenant, id ID) (Lead, error)
 
-	// List returns at most limit leads, newest first, after skipping offset
-	// leads. total is the exact number of all leads.
-	List(ctx context.Context, t Tenant, limit int, offset int64) (leads []Lead, total int64, err error)
+	// List returns a page of the leads that match the query, and the exact
+	// number of them. The page and the number contain all changes that were
+	// acknowledged before the call. A change that is made during the call may
+	// be in both, in one or in none. It returns ErrFilterOff.
+	List(ctx context.Context, t Tenant, q ListQuery) (Page, error)
 
 	// Update changes these fields and returns the whole lead. Without changes
 	// it changes nothing, UpdatedAt included. It returns ErrNotFound or
@@ -81,6 +83,37 @@ type CreateResult struct {
 	Lead     Lead
 	Replayed bool
 	Err      error
+}
+
+// ListQuery selects a page of a list. Lists are in the order of ids, the newest
+// first.
+type ListQuery struct {
+	Filter *Filter // nil selects all leads
+
+	// From and To select the leads that were created at From or later and
+	// before To. Both are whole seconds. A zero time is no bound.
+	From, To time.Time
+
+	Limit int // the greatest length of the page, from 1 to 100
+
+	// Offset is how many matching leads precede the page. It must be 0 with
+	// StartingAfter or EndingBefore.
+	Offset int64
+
+	// The page starts directly after StartingAfter, or ends directly before
+	// EndingBefore. At most one may be set. An id stands at the time that it
+	// carries: there need not be a lead with this id.
+	StartingAfter, EndingBefore ID
+}
+
+// Page is a page of a list.
+type Page struct {
+	Leads []Lead // the newest first
+	Total int64  // of the leads that match filter and times, on all pages
+
+	// HasMore reports whether there are more leads in the direction of paging:
+	// older ones, or newer ones with EndingBefore.
+	HasMore bool
 }
 
 // IdempotencyKey identifies a create that must happen only once. With the zero

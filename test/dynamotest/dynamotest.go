@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/localdb"
 	"overplane.dev/leads/test/localdbtest"
 )
 
@@ -33,7 +34,7 @@ const TableName = "leads"
 func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 	t.Helper()
 	endpoint := localdbtest.Start(t)
-	meter := &Meter{next: &http.Transport{MaxIdleConnsPerHost: 256}}
+	meter := &Meter{next: &http.Transport{MaxIdleConnsPerHost: 256}, Now: time.Now}
 	client := dynamodb.New(dynamodb.Options{
 		Region:       "us-east-1",
 		BaseEndpoint: &endpoint,
@@ -68,6 +69,10 @@ type Meter struct {
 	// Change it only while no request is in progress.
 	Fault func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error)
 
+	// Now is the clock of DynamoDB, which dates its answers and refuses late
+	// signatures. Change it only while no request is in progress.
+	Now func() time.Time
+
 	next     *http.Transport
 	mu       sync.Mutex
 	requests []Request
@@ -100,10 +105,11 @@ func (m *Meter) Cost() (requests int, read, write float64) {
 
 // RoundTrip implements [http.RoundTripper].
 func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
+	next := &localdb.SignatureChecker{Next: roundTripper(m.record), Now: m.Now}
 	if m.Fault != nil {
-		return m.Fault(operationOf(r), r, roundTripper(m.record))
+		return m.Fault(operationOf(r), r, next)
 	}
-	return m.record(r)
+	return next.RoundTrip(r)
 }
 
 // CloseIdleConnections closes the connections to DynamoDB that are not in use.
