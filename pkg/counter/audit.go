@@ -46,9 +46,9 @@ type Difference struct {
 	Says, ShouldBe int64
 }
 
+// A difference counts after it was seen minLooks times, of at most maxLooks:
+// others may write, and an index of the things may lag.
 const (
-	// A difference counts after it was seen minLooks times, of at most maxLooks:
-	// others may write, and an index of the things may lag.
 	minLooks  = 3
 	maxLooks  = 8
 	lookPause = 2 * time.Second
@@ -65,34 +65,36 @@ type spanKey struct {
 
 type spanCounts map[spanKey]int64
 
-// differences returns where the counts differ, as a - b.
-func differences(a, b spanCounts) spanCounts {
-	d := maps.Clone(a)
-	for key, n := range b {
-		d[key] -= n
-	}
-	maps.DeleteFunc(d, func(_ spanKey, n int64) bool { return n == 0 })
-	return d
-}
-
-func (d spanCounts) sorted() []spanKey {
-	return slices.SortedFunc(maps.Keys(d), func(a, b spanKey) int {
-		return cmp.Or(cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
-	})
-}
-
-// Audit runs an audit. It compares, in this order: the number of things in each
-// bucket and window (c - x) with the things; for each day of creation the number
-// of things that left its windows (x) with those that were deducted (d); and the
-// totals, snapshots and rollups with the counter items that they sum up. A repair
-// changes x and d alone, so that what is sealed stays so, and deletes caches.
-func (c *Counters) Audit(ctx context.Context, audit Audit) error {
-	a := &auditRun{Audit: audit, counters: c, corrected: spanCounts{}}
-	if c.clock.sealed() == "" {
-		if _, err := c.get(ctx, a.Prefix, countersKind, totalKey); err != nil {
-			return err
+// differences returns where two counts differ.
+func differences(a, b spanCounts) (keys []spanKey) {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	for key := range all {
+		if a[key] != b[key] {
+			keys = append(keys, key)
 		}
 	}
+	slices.SortFunc(keys, func(a, b spanKey) int {
+		return cmp.Or(cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
+	})
+	return keys
+}
+
+// auditRun is an audit that is running.
+type auditRun struct {
+	Audit
+	counters  *Counters
+	corrected spanCounts // by how much x is too small, by day of creation
+}
+
+// Audit runs an audit. It compares the number of things in each bucket and window
+// (c - x) with the things, day by day. Then it compares totals and snapshots with
+// the counter items that they sum up, and for each day of creation the number of
+// things that left its windows (x) with those that were deducted (d). A repair
+// changes x and d alone, so that what is sealed stays so, and deletes totals and
+// snapshots.
+func (c *Counters) Audit(ctx context.Context, audit Audit) error {
+	a := &auditRun{audit, c, spanCounts{}}
 	for day := ""; ; {
 		next, err := a.NextDay(ctx, day)
 		if err != nil {
@@ -112,54 +114,45 @@ func (c *Counters) Audit(ctx context.Context, audit Audit) error {
 			return err
 		}
 	}
-	if err := a.auditLeft(ctx); err != nil {
+	if err := a.auditSnapshots(ctx); err != nil {
 		return err
 	}
-	return a.auditCaches(ctx)
-}
-
-// auditRun is an audit that is running.
-type auditRun struct {
-	Audit
-	counters  *Counters
-	corrected spanCounts // by how much x is too small, by day of creation
+	return a.auditDeducted(ctx)
 }
 
 // auditDay compares the number of things in each bucket and window of a day with
 // the things.
 func (a *auditRun) auditDay(ctx context.Context, day string) error {
-	parts := []string{day} // the spans of time to count: first the day, then the windows that differ
+	parts := []string{day} // spans to count: first the day, then the windows that differ
 	look := func() (says, is spanCounts, err error) {
 		says, is = spanCounts{}, spanCounts{}
+		windows := map[string]bool{}
 		for _, part := range parts {
-			before, err := a.counters.countSpans(ctx, a.Prefix, part)
+			before, err := a.countSpans(ctx, part)
 			if err != nil {
 				return nil, nil, err
 			}
-			things := spanCounts{}
 			err = a.Count(ctx, part, endOf(part), func(s Series, created string) {
 				length := windowLength
 				if s == All {
 					length = bucketLength
 				}
-				things[spanKey{s, created[:length]}]++
+				is[spanKey{s, created[:length]}]++
 			})
 			if err != nil {
 				return nil, nil, err
 			}
-			after, err := a.counters.countSpans(ctx, a.Prefix, part)
+			after, err := a.countSpans(ctx, part)
 			if err != nil {
 				return nil, nil, err
 			}
 			maps.Copy(says, after)
-			maps.Copy(is, things)
-			for key := range differences(before, after) { // it changed while it was counted
-				delete(says, key)
-				delete(is, key)
+			for _, key := range differences(before, after) { // it changed while it was counted
+				is[key] = says[key]
+				windows[key.span[:windowLength]] = true
 			}
 		}
-		windows := map[string]bool{}
-		for key := range differences(says, is) {
+		for _, key := range differences(says, is) {
 			windows[key.span[:windowLength]] = true
 		}
 		parts = slices.Sorted(maps.Keys(windows))
@@ -167,96 +160,147 @@ func (a *auditRun) auditDay(ctx context.Context, day string) error {
 	}
 	return a.settle(ctx, look, func(key spanKey, says, is int64) error {
 		a.corrected[spanKey{key.series, day}] += says - is
-		what := "ten minutes from " + key.span + "0"
-		if len(key.span) == bucketLength {
-			what = "ten seconds from " + key.span + "0"
+		what := a.Describe(key.series) + " created in the ten minutes from " + key.span + "0"
+		if key.series == All {
+			what = a.Describe(key.series) + " created in the ten seconds from " + key.span + "0"
 		}
-		return a.repair(ctx, Difference{a.Describe(key.series) + " created in the " + what, says, is}, func(change *Change) {
-			text := key.span + "2006-01-01T00:00:00"[len(key.span):]
-			window := key.span[:windowLength]
-			if change.left[window] == nil {
-				change.left[window] = map[string]int64{}
-			}
-			change.left[window][fineName(left, key.series, text)] += says - is
+		return a.repair(ctx, Difference{what, says, is}, func(c *Change) {
+			name := fineName(left, key.series, key.span+"00:00")
+			c.left[key.span[:windowLength]] = map[string]int64{name: says - is}
 		})
 	})
 }
 
 // countSpans returns what the counter items of a day or window say.
-func (c *Counters) countSpans(ctx context.Context, prefix, part string) (spanCounts, error) {
-	items, _, err := c.query(ctx, prefix, countersKind, itemRange{after: part, through: endOf(part)})
+func (a *auditRun) countSpans(ctx context.Context, part string) (spanCounts, error) {
 	says := spanCounts{}
-	for _, it := range items {
-		eachOfAll(it, func(letter byte, s Series, span string, n int64) {
-			switch letter {
-			case created:
-				says[spanKey{s, span}] += n
-			case left:
-				says[spanKey{s, span}] -= n
-			}
-		})
-	}
+	err := a.counters.eachCount(ctx, a.Prefix, itemRange{after: part, through: endOf(part)}, func(_ string, letter byte, key spanKey, n int64) {
+		switch letter {
+		case created:
+			says[key] += n
+		case left:
+			says[key] -= n
+		}
+	})
 	return says, err
 }
 
-// auditLeft compares, for each day of creation, what left its windows with what
-// was deducted of it.
-func (a *auditRun) auditLeft(ctx context.Context) error {
+// auditSnapshots compares totals and snapshots with the counter items. A reader
+// that began before a repair may write the same again, so a repair is followed by
+// another look.
+func (a *auditRun) auditSnapshots(ctx context.Context) error {
+	for looks := 1; ; looks++ {
+		stored, err := a.counters.snapshots(ctx, a.Prefix)
+		if err != nil {
+			return err
+		}
+		says, is := spanCounts{}, spanCounts{}
+		for _, sn := range stored {
+			for day, n := range sn.sums {
+				says[spanKey{sn.series, day}] = n
+			}
+		}
+		err = a.counters.eachCount(ctx, a.Prefix, itemRange{through: lastItem}, func(window string, letter byte, key spanKey, n int64) {
+			if letter == deducted {
+				n = -n
+			}
+			for _, sn := range stored {
+				if letter == left || sn.series != key.series || window > sn.through {
+					continue
+				}
+				day := dayOf(key.span)
+				if sn.isTotal {
+					day = ""
+				}
+				is[spanKey{key.series, day}] += n
+			}
+		})
+		wrong := differences(says, is)
+		if err != nil || len(wrong) == 0 {
+			return err
+		}
+		if looks == minLooks {
+			return fmt.Errorf("the totals of %s were wrong again after they were repaired: audit again", a.Prefix)
+		}
+		for _, key := range wrong {
+			what := a.Describe(key.series) + " created on " + key.span + ", in the snapshot"
+			if key.span == "" {
+				what = a.Describe(key.series) + " in the total"
+			}
+			if looks == 1 {
+				a.Found(Difference{what, says[key], is[key]})
+			}
+		}
+		if !a.Repair {
+			return nil
+		}
+		for _, sn := range stored {
+			if err := a.counters.delete(ctx, sn.item(a.Prefix)); err != nil {
+				return err
+			}
+		}
+		if err := a.Sleep(ctx, cachePause); err != nil {
+			return err
+		}
+	}
+}
+
+// auditDeducted compares, for each day of creation, what left its windows with
+// what was deducted.
+func (a *auditRun) auditDeducted(ctx context.Context) error {
 	look := func() (says, is spanCounts, err error) {
 		says, is = spanCounts{}, spanCounts{}
-		if !a.Repair { // the audit has not changed x
+		if !a.Repair { // x is not corrected
 			maps.Copy(is, a.corrected)
 		}
-		err = a.counters.eachItem(ctx, a.Prefix, func(it item) {
-			eachOfAll(it, func(letter byte, s Series, span string, n int64) {
-				switch letter {
-				case left:
-					is[spanKey{s, dayOf(span)}] += n
-				case deducted:
-					says[spanKey{s, span}] += n
-				}
-			})
+		err = a.counters.eachCount(ctx, a.Prefix, itemRange{through: lastItem}, func(_ string, letter byte, key spanKey, n int64) {
+			switch letter {
+			case left:
+				is[spanKey{key.series, dayOf(key.span)}] += n
+			case deducted:
+				says[key] += n
+			}
 		})
 		return says, is, err
 	}
 	return a.settle(ctx, look, func(key spanKey, says, is int64) error {
-		return a.repair(ctx, Difference{a.Describe(key.series) + " created on " + key.span + " and gone since", says, is}, func(change *Change) {
-			change.now[dayName(key.series, key.span)] += is - says
+		what := a.Describe(key.series) + " created on " + key.span + " and gone since"
+		return a.repair(ctx, Difference{what, says, is}, func(c *Change) {
+			c.now[dayName(key.series, key.span)] = is - says
 		})
 	})
 }
 
-// settle calls look until there is no difference left that was not seen the same
-// minLooks times, and then found for each that was.
+// settle calls look until each difference is gone or was seen the same minLooks
+// times, and then found for each of the latter.
 func (a *auditRun) settle(ctx context.Context, look func() (says, is spanCounts, err error), found func(key spanKey, says, is int64) error) error {
-	seen := map[spanKey]int{}
-	last := map[spanKey][2]int64{}
+	seen, last := map[spanKey]int{}, map[spanKey][2]int64{}
 	for looks := 1; ; looks++ {
 		says, is, err := look()
 		if err != nil {
 			return err
 		}
-		d := differences(says, is)
-		open := false
-		for key := range d {
-			if numbers := [2]int64{says[key], is[key]}; last[key] == numbers {
-				seen[key]++
-			} else {
-				last[key], seen[key] = numbers, 1
+		wrong := differences(says, is)
+		isOpen := false
+		for _, key := range wrong {
+			if numbers := [2]int64{says[key], is[key]}; last[key] != numbers {
+				last[key], seen[key] = numbers, 0
 			}
-			open = open || seen[key] < minLooks
+			seen[key]++
+			isOpen = isOpen || seen[key] < minLooks
 		}
-		if open && looks < maxLooks {
+		if isOpen && looks < maxLooks {
 			if err := a.Sleep(ctx, lookPause); err != nil {
 				return err
 			}
 			continue
 		}
-		for _, key := range d.sorted() {
-			if seen[key] >= minLooks {
-				if err := found(key, says[key], is[key]); err != nil {
-					return err
-				}
+		for _, key := range wrong {
+			if seen[key] < minLooks {
+				continue
+			}
+			if err := found(key, says[key], is[key]); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -274,118 +318,4 @@ func (a *auditRun) repair(ctx context.Context, d Difference, edit func(*Change))
 		edit(change)
 		return change
 	})
-}
-
-// auditCaches compares totals, snapshots and rollups with the counter items, and
-// deletes those that differ. A reader that began before a repair may write the
-// same again, so a repair is followed by another look.
-func (a *auditRun) auditCaches(ctx context.Context) error {
-	for looks := 1; ; looks++ {
-		wrong, err := a.wrongCaches(ctx)
-		if err != nil || len(wrong) == 0 {
-			return err
-		}
-		if looks == minLooks {
-			return fmt.Errorf("the totals of %s were wrong again after they were repaired: audit again", a.Prefix)
-		}
-		for _, cache := range wrong {
-			if looks == 1 {
-				a.Found(cache.Difference)
-			}
-			if a.Repair {
-				if err := a.counters.delete(ctx, cache.item); err != nil {
-					return err
-				}
-			}
-		}
-		if !a.Repair {
-			return nil
-		}
-		if err := a.Sleep(ctx, cachePause); err != nil {
-			return err
-		}
-	}
-}
-
-type wrongCache struct {
-	Difference
-	item item
-}
-
-// wrongCaches returns the caches that differ from the counter items.
-func (a *auditRun) wrongCaches(ctx context.Context) (wrong []wrongCache, err error) {
-	c := a.counters
-	total, err := c.get(ctx, a.Prefix, countersKind, totalKey)
-	if err != nil {
-		return nil, err
-	}
-	snapshots, _, err := c.query(ctx, a.Prefix, snapshotKind, itemRange{through: endOf("s")})
-	if err != nil {
-		return nil, err
-	}
-	rollups, _, err := c.query(ctx, a.Prefix, rollupKind, itemRange{through: lastItem})
-	if err != nil {
-		return nil, err
-	}
-	sum := int64(0)
-	days := map[Series]counts{}
-	through := map[Series]string{}
-	for _, it := range snapshots {
-		s := Series(stringOf(it[attrSK])[1:])
-		days[s], through[s] = counts{}, stringOf(it[attrThrough])
-	}
-	rolled := map[string]item{}
-	for _, it := range rollups {
-		rolled[stringOf(it[attrSK])] = item{}
-	}
-	err = c.eachItem(ctx, a.Prefix, func(it item) {
-		window := windowOfItem(it)
-		if window <= stringOf(total[attrThrough]) {
-			all := counts{}
-			all.addDays(it, All)
-			sum += all.sum()
-		}
-		for s := range days {
-			if window <= through[s] {
-				days[s].addDays(it, s)
-			}
-		}
-		if rollup := rolled[dayOf(window)]; rollup != nil {
-			addToRollup(rollup, it)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if says := numberOf(total[attrTotal]); says != sum {
-		wrong = append(wrong, wrongCache{Difference{"the total through " + stringOf(total[attrThrough]) + "0", says, sum}, total})
-	}
-	for _, it := range snapshots {
-		s := Series(stringOf(it[attrSK])[1:])
-		says := snapshotOf(it).days
-		for _, day := range slices.Sorted(maps.Keys(says.plus(days[s]))) {
-			if says[day] != days[s][day] {
-				wrong = append(wrong, wrongCache{Difference{a.Describe(s) + " in the snapshot, created on " + day, says[day], days[s][day]}, it})
-			}
-		}
-	}
-	for _, it := range rollups {
-		day := stringOf(it[attrSK])
-		says, is := rollupSum(it), rollupSum(rolled[day])
-		if !maps.Equal(says, is) {
-			wrong = append(wrong, wrongCache{Difference{"the rollup of " + day, counts(says).sum(), counts(is).sum()}, it})
-		}
-	}
-	return wrong, nil
-}
-
-// rollupSum returns the counts of a rollup that are not 0, by name.
-func rollupSum(it item) map[string]int64 {
-	sum := map[string]int64{}
-	for name, value := range it {
-		if letter, _, _, ok := spanOf("2006-01-02", name); ok && letter != left && numberOf(value) != 0 {
-			sum[name] = numberOf(value)
-		}
-	}
-	return sum
 }

@@ -22,15 +22,6 @@ func (c counts) sum() (n int64) {
 	return n
 }
 
-// plus returns the sums of two numbers of each span.
-func (c counts) plus(d counts) counts {
-	sum := maps.Clone(c)
-	for span, n := range d {
-		sum[span] += n
-	}
-	return sum
-}
-
 // find returns the span with the thing at an offset from the newest, and its
 // offset within the span. Where the counts are fewer, that is more than the oldest
 // span has.
@@ -45,7 +36,7 @@ func (c counts) find(offset int64) (span string, rest int64) {
 	return "", offset
 }
 
-// eachOfAll calls f for each count in a counter item or rollup.
+// eachOfAll calls f for each count in a counter item.
 func eachOfAll(it item, f func(letter byte, s Series, span string, n int64)) {
 	sortKey := stringOf(it[attrSK])
 	for name, value := range it {
@@ -56,7 +47,7 @@ func eachOfAll(it item, f func(letter byte, s Series, span string, n int64)) {
 	}
 }
 
-// eachCount calls f for each count of a series in a counter item or rollup.
+// eachCount calls f for each count of a series in a counter item.
 func eachCount(it item, s Series, f func(letter byte, span string, n int64)) {
 	eachOfAll(it, func(letter byte, of Series, span string, n int64) {
 		if of == s {
@@ -123,11 +114,13 @@ func (c counts) pieces(from, to string, spansOf func(day string) (counts, error)
 	return pieces, err
 }
 
-// snapshot says how many things of a series there are, at the end of a sealed
-// window, in all or by the day of their creation.
+// snapshot says how many things of a series there are at the end of a sealed
+// window: in all, or by the day of their creation.
 type snapshot struct {
+	series  Series
+	isTotal bool   // sums has the number of all things, for ""
 	through string // the window, "" before all
-	days    counts
+	sums    counts // by day
 }
 
 const (
@@ -138,55 +131,74 @@ const (
 	attrTotal   = "total"
 	attrFirst   = "first" // the first day
 	attrDays    = "days"  // the numbers of each day from the first on
-	attrAfter   = "after" // the rollup before this one
 
 	countersKind = "counters"
 	snapshotKind = "snapshot"
-	rollupKind   = "rollup"
 
 	lastItem = "}" // after all counter items
 	totalKey = "~" // after that, so that one query reads the total and the newest counter items
 )
 
-func snapshotSortKey(s Series) string { return "s" + string(s) }
+// with returns the snapshot as it is after the items that it does not count yet,
+// through a window.
+func (sn snapshot) with(items []item, through string) snapshot {
+	sums := counts{}
+	maps.Copy(sums, sn.sums)
+	for _, it := range items {
+		if window := windowOfItem(it); window <= sn.through || window > through {
+			continue
+		}
+		days := counts{}
+		days.addDays(it, sn.series)
+		for day, n := range days {
+			if sn.isTotal {
+				day = ""
+			}
+			sums[day] += n
+		}
+	}
+	sn.through, sn.sums = through, sums
+	return sn
+}
 
-func (sn snapshot) item(prefix string, s Series) item {
-	it := itemKey(partition(prefix, snapshotKind), snapshotSortKey(s))
+func (sn snapshot) sortKey() string { return "s" + string(sn.series) }
+
+// item returns the item that stores the snapshot.
+func (sn snapshot) item(prefix string) item {
+	if sn.isTotal {
+		it := itemKey(partition(prefix, countersKind), totalKey)
+		it[attrThrough], it[attrTotal] = text(sn.through), number(sn.sums[""])
+		return it
+	}
+	it := itemKey(partition(prefix, snapshotKind), sn.sortKey())
 	it[attrThrough] = text(sn.through)
-	if days := slices.Sorted(maps.Keys(sn.days)); len(days) > 0 {
-		last := days[len(days)-1]
+	if days := slices.Sorted(maps.Keys(sn.sums)); len(days) > 0 {
 		var numbers []string
-		for day := days[0]; day <= last; day = addDays(day, 1) {
-			numbers = append(numbers, strconv.FormatInt(sn.days[day], 10))
+		for day := days[0]; day <= days[len(days)-1]; day = nextDay(day) {
+			numbers = append(numbers, strconv.FormatInt(sn.sums[day], 10))
 		}
 		it[attrFirst], it[attrDays] = text(days[0]), text(strings.Join(numbers, " "))
 	}
 	return it
 }
 
-func snapshotOf(it item) snapshot {
-	sn := snapshot{through: stringOf(it[attrThrough]), days: counts{}}
+// parse reads the item that stores the snapshot.
+func (sn *snapshot) parse(it item) {
+	sn.through, sn.sums = stringOf(it[attrThrough]), counts{}
+	if sn.isTotal {
+		sn.sums[""] = numberOf(it[attrTotal])
+	}
 	day := stringOf(it[attrFirst])
 	for number := range strings.FieldsSeq(stringOf(it[attrDays])) {
 		if n, _ := strconv.ParseInt(number, 10, 64); n != 0 {
-			sn.days[day] = n
+			sn.sums[day] = n
 		}
-		day = addDays(day, 1)
+		day = nextDay(day)
 	}
-	return sn
 }
 
-func totalItem(prefix, through string, total int64) item {
-	it := itemKey(partition(prefix, countersKind), totalKey)
-	it[attrThrough], it[attrTotal] = text(through), number(total)
-	return it
-}
-
-// windowOfItem returns the window of a counter item, or the day of a rollup.
-func windowOfItem(it item) string {
-	sortKey := stringOf(it[attrSK])
-	return sortKey[:min(windowLength, len(sortKey))]
-}
+// windowOfItem returns the window of a counter item.
+func windowOfItem(it item) string { return stringOf(it[attrSK])[:windowLength] }
 
 // sizeOf returns how many bytes an item has, see
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.

@@ -2,12 +2,10 @@ package counter
 
 import (
 	"context"
-	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // itemRange names items of a partition by their sort keys: those after one and
@@ -78,103 +76,46 @@ func (c *Counters) get(ctx context.Context, prefix, kind, sortKey string) (item,
 	return out.Item, nil
 }
 
-// put stores items that can be computed again. So it tries once, and ignores
+// put stores an item that can be computed again. So it tries once, and ignores
 // errors.
-func (c *Counters) put(ctx context.Context, items ...item) {
-	for batch := range slices.Chunk(items, 25) {
-		var writes []types.WriteRequest
-		for _, it := range batch {
-			writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
-		}
-		_, _ = c.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{
-			RequestItems: map[string][]types.WriteRequest{c.table: writes},
-		}, func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
-	}
+func (c *Counters) put(ctx context.Context, it item) {
+	_, _ = c.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: it},
+		func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
-// eachItem calls f for each counter item.
-func (c *Counters) eachItem(ctx context.Context, prefix string, f func(item)) error {
-	return c.eachPage(ctx, prefix, countersKind, itemRange{through: lastItem}, func(page []item, _ bool) error {
+// eachCount calls f for each count in the counter items of a range, with the
+// window that it was made in.
+func (c *Counters) eachCount(ctx context.Context, prefix string, r itemRange, f func(window string, letter byte, key spanKey, n int64)) error {
+	return c.eachPage(ctx, prefix, countersKind, r, func(page []item, _ bool) error {
 		for _, it := range page {
-			f(it)
+			eachOfAll(it, func(letter byte, s Series, span string, n int64) {
+				f(windowOfItem(it), letter, spanKey{s, span}, n)
+			})
 		}
 		return nil
 	})
+}
+
+// snapshots returns the stored total and snapshots.
+func (c *Counters) snapshots(ctx context.Context, prefix string) (stored []snapshot, err error) {
+	total, err := c.get(ctx, prefix, countersKind, totalKey)
+	if err != nil {
+		return nil, err
+	}
+	items, _, err := c.query(ctx, prefix, snapshotKind, itemRange{through: lastItem})
+	for i, it := range append([]item{total}, items...) {
+		sn := snapshot{isTotal: i == 0}
+		if !sn.isTotal {
+			sn.series = Series(stringOf(it[attrSK])[1:])
+		}
+		sn.parse(it)
+		stored = append(stored, sn)
+	}
+	return stored, err
 }
 
 // delete deletes an item.
 func (c *Counters) delete(ctx context.Context, it item) error {
 	_, err := c.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: item{attrPK: it[attrPK], attrSK: it[attrSK]}})
 	return err
-}
-
-// A rollup is the sum of the sealed counter items of a day, of all series. It
-// names the rollup before it, so that a reader notices one that is lost. A day
-// whose sum outgrows maxRollup has none, and no later day; they are read item by
-// item.
-const maxRollup = 350_000 // bytes; DynamoDB takes 400 KB
-
-// rollups returns the rollups of the days after one and through another, which
-// must be sealed. It makes those that are missing, some at a time, so that a
-// reader that runs out of time leaves its work to the next.
-func (c *Counters) rollups(ctx context.Context, prefix, after, through string) (days []item, err error) {
-	last, chained := after, true
-	err = c.eachPage(ctx, prefix, rollupKind, itemRange{after: endOf(after), through: endOf(through)}, func(page []item, _ bool) error {
-		for _, it := range page {
-			if chained = chained && stringOf(it[attrAfter]) <= last; chained {
-				last = stringOf(it[attrSK])
-				days = append(days, it)
-			}
-		}
-		return nil
-	})
-	if err != nil || last == through {
-		return days, err
-	}
-	var open item // the day that is being summed up
-	var made []item
-	store := true
-	finish := func() {
-		if open == nil {
-			return
-		}
-		days = append(days, open)
-		if store = store && sizeOf(open) <= maxRollup; store {
-			made = append(made, open)
-		}
-	}
-	err = c.eachPage(ctx, prefix, countersKind, itemRange{after: endOf(last), through: endOf(through)}, func(page []item, lastPage bool) error {
-		for _, it := range page {
-			if day := dayOf(windowOfItem(it)); open == nil || stringOf(open[attrSK]) != day {
-				finish()
-				open = itemKey(partition(prefix, rollupKind), day)
-				open[attrAfter] = text(last)
-				last = day
-			}
-			addToRollup(open, it)
-		}
-		if lastPage {
-			finish()
-		}
-		c.put(ctx, made...)
-		made = nil
-		return nil
-	})
-	return days, err
-}
-
-// addToRollup adds the counts of a counter item that a rollup keeps: what was
-// created, by day, and what was deducted.
-func addToRollup(rollup, it item) {
-	sortKey := stringOf(it[attrSK])
-	for name, value := range it {
-		letter, s, _, ok := spanOf(sortKey, name)
-		switch {
-		case !ok || letter == left:
-			continue
-		case letter == created:
-			name = string(letter) + string(s)
-		}
-		rollup[name] = number(numberOf(rollup[name]) + numberOf(value))
-	}
 }

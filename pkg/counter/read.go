@@ -13,10 +13,6 @@ const (
 	// how far the total reaches.
 	firstItems = 40
 
-	// nearItems is how many items since a snapshot are read one by one. Where
-	// there are more, days are read as rollups.
-	nearItems = 500
-
 	// A snapshot or total is brought forward when the items since are more than
 	// foldItems, or foldBytes, which nearly is a read unit of 4 KB.
 	foldItems = 12
@@ -64,14 +60,31 @@ func (v *View) Total() int64 { return max(v.total, 0) }
 // Read reads what the counters say of a series. For [All] it is one query. For
 // another series it reads the snapshot before that. It reads more, and writes,
 // where the snapshots are missing or far behind.
-func (c *Counters) Read(ctx context.Context, prefix string, s Series) (*View, error) {
+//
+// A series without a snapshot may have few things, or none. Before it reads all
+// counter items for them, Read calls isSmall, and returns nil if that is true.
+func (c *Counters) Read(ctx context.Context, prefix string, s Series, isSmall func() (bool, error)) (*View, error) {
 	v := &View{counters: c, prefix: prefix, series: s}
 	if s == All {
 		return v, v.readTotal(ctx)
 	}
-	err := v.loadDays(ctx)
+	days, err := v.readSnapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if days.through == "" {
+		if small, err := isSmall(); small || err != nil {
+			return nil, err
+		}
+	}
+	v.sealed = c.clock.sealed()
+	if v.items, err = v.advance(ctx, &days, lastItem); err != nil {
+		return nil, err
+	}
+	v.after = days.through
+	v.setDays(ctx, days, v.items)
 	v.total = v.days.sum()
-	return v, err
+	return v, nil
 }
 
 // readTotal reads the total and the counter items since.
@@ -82,161 +95,121 @@ func (v *View) readTotal(ctx context.Context) error {
 			return err
 		}
 	}
-	v.sealed = c.clock.sealed()
-	hint := c.hint(v.prefix)
-	newest := itemRange{after: endOf(hint), through: totalKey, descending: true}
-	if newest.after == "" {
+	v.sealed, v.after = c.clock.sealed(), c.hint(v.prefix)
+	newest := itemRange{after: endOf(v.after), through: totalKey, descending: true}
+	if v.after == "" {
 		newest.limit = firstItems
 	}
 	items, more, err := c.query(ctx, v.prefix, countersKind, newest)
 	if err != nil {
 		return err
 	}
-	through := ""
+	total := snapshot{series: All, isTotal: true}
 	if len(items) > 0 && stringOf(items[0][attrSK]) == totalKey {
-		through, v.total = stringOf(items[0][attrThrough]), numberOf(items[0][attrTotal])
+		total.parse(items[0])
 		items = items[1:]
 	}
 	slices.Reverse(items)
-	v.after = hint
 	if more { // the oldest window may not be whole
 		v.after = windowOfItem(items[0])
 		items = itemsAfter(v.after, items)
 	}
-	behind := through < v.after
-	if behind {
-		older, err := v.itemsBetween(ctx, through, endOf(v.after))
+	isBehind := total.through < v.after
+	if isBehind {
+		older, err := v.advance(ctx, &total, endOf(v.after))
 		if err != nil {
 			return err
 		}
-		v.after, items = through, append(older, items...)
+		v.after, items = total.through, append(older, items...)
 	}
-	v.setItems(v.after, items)
-	items = itemsAfter(through, items)
-
-	change := v.changeOf(items)
-	v.total += change.total
-	if through < v.sealed && (behind || through == "" || v.mustFold(items)) {
-		through, v.folded = v.sealed, true
-		c.put(ctx, totalItem(v.prefix, through, v.total-change.total+change.sealedTotal))
-	}
-	c.setHint(v.prefix, through)
+	v.items = items
+	v.total = total.with(items, lastItem).sums.sum()
+	v.folded = v.fold(ctx, &total, items, isBehind || total.through == "")
+	c.setHint(v.prefix, total.through)
 	return nil
 }
 
-// loadDays reads the numbers by day of creation: those of the snapshot, and what
-// the items since change in them.
+// loadDays reads the numbers by day of creation, unless it has them.
 func (v *View) loadDays(ctx context.Context) error {
 	if v.days != nil {
 		return nil
 	}
-	c := v.counters
-	it, err := c.get(ctx, v.prefix, snapshotKind, snapshotSortKey(v.series))
+	days, err := v.readSnapshot(ctx)
 	if err != nil {
 		return err
 	}
-	sn := snapshotOf(it)
-	var items []item
-	if v.series == All {
-		if sn.through < v.after {
-			if items, err = v.itemsBetween(ctx, sn.through, endOf(v.after)); err != nil {
-				return err
-			}
-		}
-		items = append(items, v.items...)
-	} else {
-		v.sealed = c.clock.sealed()
-		if items, err = v.itemsBetween(ctx, sn.through, lastItem); err != nil {
+	items := v.items
+	if days.through < v.after {
+		older, err := v.advance(ctx, &days, endOf(v.after))
+		if err != nil {
 			return err
 		}
-		v.setItems(sn.through, items)
+		items = append(older, items...)
 	}
-	items = itemsAfter(sn.through, items)
-	change := v.changeOf(items)
-	v.days = sn.days.plus(change.days)
-	if sn.through < v.sealed && !v.folded && v.mustFold(items) {
-		c.put(ctx, snapshot{v.sealed, sn.days.plus(change.sealedDays)}.item(v.prefix, v.series))
-	}
+	v.setDays(ctx, days, items)
 	return nil
 }
 
-// setItems keeps the counter items that come after the last rollup. They are all
-// that there are after a window.
-func (v *View) setItems(after string, items []item) {
-	v.after, v.items = after, items
-	for i, it := range items {
-		if day := windowOfItem(it); len(day) == dayLength {
-			v.after, v.items = day+"T23:5", items[i+1:]
+func (v *View) readSnapshot(ctx context.Context) (snapshot, error) {
+	days := snapshot{series: v.series}
+	it, err := v.counters.get(ctx, v.prefix, snapshotKind, days.sortKey())
+	days.parse(it)
+	return days, err
+}
+
+// setDays sets the numbers by day: those of the snapshot, and what the items
+// since change in them.
+func (v *View) setDays(ctx context.Context, days snapshot, items []item) {
+	v.days = days.with(items, lastItem).sums
+	if !v.folded { // one write is enough for one call
+		v.fold(ctx, &days, items, days.through == "" && v.series != All)
+	}
+}
+
+// advance returns the counter items after a snapshot and before a sort key. If
+// there is more than a page of them, it brings the snapshot forward by all but
+// the last page, and stores it after each. So the memory it needs is limited, and
+// a reader that runs out of time leaves its work to the next.
+func (v *View) advance(ctx context.Context, sn *snapshot, before string) (items []item, err error) {
+	c := v.counters
+	err = c.eachPage(ctx, v.prefix, countersKind, itemRange{after: endOf(sn.through), through: before}, func(page []item, last bool) error {
+		items = append(items, page...)
+		if last {
+			return nil
+		}
+		// The last window of a page may not be whole.
+		whole := slices.DeleteFunc(slices.Clone(items), func(it item) bool { return windowOfItem(it) == windowOfItem(page[len(page)-1]) })
+		if len(whole) > 0 && windowOfItem(whole[len(whole)-1]) <= v.sealed {
+			*sn = sn.with(whole, windowOfItem(whole[len(whole)-1]))
+			items = itemsAfter(sn.through, items)
+			c.put(ctx, sn.item(v.prefix))
+		}
+		return nil
+	})
+	return items, err
+}
+
+// fold brings a snapshot forward to the last sealed window and stores it, if it
+// must or if there are many items since, and enough of them are sealed.
+func (v *View) fold(ctx context.Context, sn *snapshot, items []item, must bool) bool {
+	size, sealedSize, n := 0, 0, 0
+	for _, it := range itemsAfter(sn.through, items) {
+		n++
+		if size += sizeOf(it); windowOfItem(it) <= v.sealed {
+			sealedSize += sizeOf(it)
 		}
 	}
+	isLarge := (n > foldItems || size > foldBytes) && 3*sealedSize > size
+	if sn.through >= v.sealed || !isLarge && !must {
+		return false
+	}
+	*sn = sn.with(items, v.sealed)
+	v.counters.put(ctx, sn.item(v.prefix))
+	return true
 }
 
 func itemsAfter(window string, items []item) []item {
 	return slices.DeleteFunc(slices.Clone(items), func(it item) bool { return windowOfItem(it) <= window })
-}
-
-// change is what items change in the number of things by day of creation, and
-// what of that is sealed.
-type change struct {
-	total, sealedTotal int64
-	days, sealedDays   counts
-}
-
-func (v *View) changeOf(items []item) change {
-	c := change{days: counts{}, sealedDays: counts{}}
-	for _, it := range items {
-		c.days.addDays(it, v.series)
-		if windowOfItem(it) <= v.sealed {
-			c.sealedDays.addDays(it, v.series)
-		}
-	}
-	c.total, c.sealedTotal = c.days.sum(), c.sealedDays.sum()
-	return c
-}
-
-// mustFold reports whether so many items were read since a snapshot that it must
-// be brought forward, and enough of them are sealed.
-func (v *View) mustFold(items []item) bool {
-	size, sealedSize := 0, 0
-	for _, it := range items {
-		n := sizeOf(it)
-		if size += n; windowOfItem(it) <= v.sealed {
-			sealedSize += n
-		}
-	}
-	return (len(items) > foldItems || size > foldBytes) && 3*sealedSize > size
-}
-
-// itemsBetween reads the counter items after a window and before a sort key, in
-// order. Where they are many, it reads rollups in the place of those of days that
-// are sealed.
-func (v *View) itemsBetween(ctx context.Context, after, before string) ([]item, error) {
-	c := v.counters
-	items, more, err := c.query(ctx, v.prefix, countersKind, itemRange{after: endOf(after), through: before, limit: nearItems})
-	if err != nil || !more {
-		return items, err
-	}
-	firstDay, lastDay := dayOf(after), "" // of the rollups: after the first, through the last
-	if v.sealed != "" {
-		lastDay = addDays(min(dayOf(v.sealed), dayOf(before)), -1)
-	}
-	if lastDay <= firstDay {
-		rest, _, err := c.query(ctx, v.prefix, countersKind, itemRange{after: stringOf(items[len(items)-1][attrSK]), through: before})
-		return append(items, rest...), err
-	}
-	items = nil
-	if firstDay != "" {
-		items, _, err = c.query(ctx, v.prefix, countersKind, itemRange{after: endOf(after), through: endOf(firstDay)})
-		if err != nil {
-			return nil, err
-		}
-	}
-	days, err := c.rollups(ctx, v.prefix, firstDay, lastDay)
-	if err != nil {
-		return nil, err
-	}
-	newest, _, err := c.query(ctx, v.prefix, countersKind, itemRange{after: endOf(lastDay), through: before})
-	return slices.Concat(items, days, newest), err
 }
 
 func (c *Counters) hint(prefix string) string {

@@ -66,9 +66,9 @@ func endOf(span string) string {
 	return span + "~"
 }
 
-func addDays(day string, n int) string {
+func nextDay(day string) string {
 	t, _ := time.Parse(time.DateOnly, day) // this package wrote the day
-	return t.AddDate(0, 0, n).Format(time.DateOnly)
+	return t.AddDate(0, 0, 1).Format(time.DateOnly)
 }
 
 // The names of the counts in a counter item begin with a letter: created, left,
@@ -93,8 +93,9 @@ func dayName(s Series, at string) string {
 	return string(deducted) + string(s) + at[2:4] + at[5:7] + at[8:10]
 }
 
-// spanOf reads the name of a count in an item with this sort key: the series and
-// the span of creation that it counts. It returns false for other attributes.
+// spanOf reads the name of a count in a counter item with this sort key: the
+// series and the span of creation that it counts. It returns false for other
+// attributes.
 func spanOf(sortKey, name string) (letter byte, s Series, span string, ok bool) {
 	letter, rest := name[0], name[1:]
 	if letter != created && letter != left && letter != deducted {
@@ -103,7 +104,7 @@ func spanOf(sortKey, name string) (letter byte, s Series, span string, ok bool) 
 	if len(rest) >= seriesLength {
 		s, rest = Series(rest[:seriesLength]), rest[seriesLength:]
 	}
-	window := sortKey[:min(windowLength, len(sortKey))] // of a rollup the day
+	window := sortKey[:windowLength]
 	switch {
 	case letter == deducted && len(rest) == len("260301"):
 		return letter, s, "20" + rest[:2] + "-" + rest[2:4] + "-" + rest[4:], true

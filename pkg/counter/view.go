@@ -59,16 +59,15 @@ func (r Range) Total() int64 {
 }
 
 // Find returns where the thing at an offset from the newest lies. If the counters
-// change meanwhile, the place may be off by as many things. It is false where
-// the range has no counts at all.
-func (r Range) Find(ctx context.Context, offset int64) (Place, bool, error) {
+// change meanwhile, the place may be off by as many things. Where the counters
+// have fewer things, the offset in the place is more than its count.
+func (r Range) Find(ctx context.Context, offset int64) (Place, error) {
 	v, pieces := r.view, r.pieces
 	if pieces == nil {
-		if near := v.Spans(); offset < counts(near).sum() {
-			pieces = near
-		} else if err := v.loadDays(ctx); err != nil {
-			return Place{}, false, err
-		} else {
+		if pieces = v.Spans(); offset >= pieces.sum() {
+			if err := v.loadDays(ctx); err != nil {
+				return Place{}, err
+			}
 			pieces = v.days
 		}
 	}
@@ -77,18 +76,18 @@ func (r Range) Find(ctx context.Context, offset int64) (Place, bool, error) {
 	if len(span) == dayLength {
 		spans, err := v.spansOf(ctx, span)
 		if err != nil {
-			return Place{}, false, err
+			return Place{}, err
 		}
 		if inDay, inSpan := spans.find(rest); inDay != "" {
 			span, rest, n = inDay, inSpan, spans[inDay]
 		}
 	}
 	if span == "" {
-		return Place{}, false, nil
+		return Place{From: r.from, To: r.to, Offset: offset}, nil
 	}
 	p := place(span, rest, n)
 	p.From, p.To = max(r.from, p.From), min(r.to, p.To)
-	return p, true, nil
+	return p, nil
 }
 
 func place(span string, offset, n int64) Place {
@@ -97,7 +96,7 @@ func place(span string, offset, n int64) Place {
 
 // Spans returns how many things there are by the bucket of their creation, for
 // all buckets of the newest windows. (Of other series than [All], by window.)
-func (v *View) Spans() map[string]int64 {
+func (v *View) Spans() counts {
 	spans := counts{}
 	for _, it := range v.items {
 		spans.addSpans(it, v.series)
@@ -148,19 +147,15 @@ func (v *View) RecentKeys() (shards []RecentKeys) {
 	return shards
 }
 
-// LeftOfLate reports whether things of this day left a series within the last
-// half hour or so. An index may still show them.
-func (v *View) LeftOfLate(day string) bool {
+// LeftOfLate reports whether things left the series within the last half hour or
+// so. An index may still show them.
+func (v *View) LeftOfLate() (leftOfLate bool) {
 	for _, it := range itemsAfter(v.sealed, v.items) {
-		found := false
-		eachCount(it, v.series, func(letter byte, span string, n int64) {
-			found = found || letter == deducted && span == day && n > 0
+		eachCount(it, v.series, func(letter byte, _ string, n int64) {
+			leftOfLate = leftOfLate || letter == deducted && n > 0
 		})
-		if found {
-			return true
-		}
 	}
-	return false
+	return leftOfLate
 }
 
 // Day returns the day of a timestamp.

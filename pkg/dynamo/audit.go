@@ -36,7 +36,7 @@ type Difference = counter.Difference
 // If the index lags for longer than the audit waits, which is some seconds, that
 // looks like a difference. The next audit undoes a repair of it.
 func (t *Table) Audit(ctx context.Context, a Audit) (leads int64, err error) {
-	view, err := t.counters.Read(ctx, tenantName(a.Tenant), counter.All)
+	view, err := t.counters.Read(ctx, tenantName(a.Tenant), counter.All, nil)
 	if err != nil {
 		return 0, toStoreError(err)
 	}
@@ -49,7 +49,7 @@ func (t *Table) Audit(ctx context.Context, a Audit) (leads int64, err error) {
 			if after != "" {
 				after += "~" // the end of the day
 			}
-			ids, _, err := t.readIndex(ctx, a.Tenant, counter.All, start{after: after, before: endOfIndex, ascending: true}, 1)
+			ids, _, err := t.readIndex(ctx, a.Tenant, counter.All, indexPart{after, endOfIndex, true}, 1)
 			if err != nil || len(ids) == 0 {
 				return "", err
 			}

@@ -134,7 +134,7 @@ func TestAuditRepairs(t *testing.T) {
 		},
 		"a count of created leads that the caches have otherwise": {
 			counters("2026-03-01T13:2/0.1.0", "c00", -1),
-			[]string{"the total through 2026-03-", "leads in the snapshot, created on 2026-03-01", all + "01T13:20:00", gone + "1 and gone since"},
+			[]string{"leads in the total", "leads created on 2026-03-01, in the snapshot", all + "01T13:20:00", gone + "1 and gone since"},
 		},
 		"a count of leads that are gone": {
 			counters("2026-03-01T13:2/x0", "x00", 1),
@@ -154,7 +154,7 @@ func TestAuditRepairs(t *testing.T) {
 		},
 		"totals and snapshots": {
 			func(a *audited, ctx context.Context) error { return a.TamperCaches(ctx, acme) },
-			[]string{"the total through 2026-03-", "leads in the snapshot, created on 2026-03-01", "leads with status=Lead in the snapshot, created on 2026-03-01"},
+			[]string{"leads in the total", "leads created on 2026-03-01, in the snapshot", "leads with status=Lead created on 2026-03-01, in the snapshot"},
 		},
 		"a tenant whose counters are all lost": {
 			func(a *audited, ctx context.Context) error {

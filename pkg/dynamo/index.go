@@ -14,11 +14,18 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
+// indexPart is a part of an index: what sorts after one sort key and before
+// another, read from its newest lead on or from its oldest.
+type indexPart struct {
+	after, before string
+	ascending     bool
+}
+
 // readIndex returns the ids of the leads in a part of the index of a series: those
 // after one sort key and before another, at most limit, or all if limit is 0. It
 // also reports whether there may be more. The rows of a filter are strongly
 // consistent; the index of all leads, a global secondary index, is not.
-func (t *Table) readIndex(ctx context.Context, tenant lead.Tenant, s counter.Series, part start, limit int) (ids []lead.ID, more bool, err error) {
+func (t *Table) readIndex(ctx context.Context, tenant lead.Tenant, s counter.Series, part indexPart, limit int) (ids []lead.ID, more bool, err error) {
 	if part.before <= part.after {
 		return nil, false, nil
 	}
@@ -152,7 +159,7 @@ func (t *Table) nextItems(ctx context.Context, tenant lead.Tenant, after, before
 	const pageSize = 100
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
-	ids, more, err := t.readIndex(ctx, tenant, counter.All, start{after: after, before: before, ascending: true}, pageSize)
+	ids, more, err := t.readIndex(ctx, tenant, counter.All, indexPart{after, before, true}, pageSize)
 	if err != nil || len(ids) == 0 {
 		return nil, after, false, err
 	}
