@@ -21,6 +21,7 @@ import (
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/test/dynamotest"
 	"overplane.dev/leads/test/fakeaws"
 )
