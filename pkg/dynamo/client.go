@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,14 +44,20 @@ const (
 // Open returns the table for a Lambda function. It reads the name of the table
 // from LEADS_TABLE, and the region, credentials and endpoint as described in
 // [awsenv.Config]. DYNAMODB_ENDPOINT, which the template sets for sam local,
-// takes precedence over other endpoints. Open sends no request.
+// takes precedence over other endpoints. LEADS_FILTERS are the names of the
+// fields that lists can be filtered by, separated by commas; if it is not set, all
+// of [lead.FilterNames]. Open sends no request.
 func Open() *Table {
 	client := dynamodb.NewFromConfig(awsenv.Config("DYNAMODB"), Configure, func(o *dynamodb.Options) {
 		if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
 			o.BaseEndpoint = &url
 		}
 	})
-	return New(client, os.Getenv("LEADS_TABLE"))
+	t := New(client, os.Getenv("LEADS_TABLE"))
+	if filters, ok := os.LookupEnv("LEADS_FILTERS"); ok {
+		t.Filters = strings.Split(filters, ",")
+	}
+	return t
 }
 
 // Configure sets the timeouts and the retryer that a [Table] expects. Pass it to

@@ -105,7 +105,7 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 		}
 		server.CloseClientConnections()
 	}
-	if _, total, err := table.List(t.Context(), acme, 20, 0); err != nil || total != 3 {
+	if _, total, err := table.ListAt(t.Context(), acme, 20, 0); err != nil || total != 3 {
 		t.Errorf("%d leads, error %v, want 3 leads", total, err)
 	}
 }
