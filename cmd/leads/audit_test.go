@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"strings"
+	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -13,6 +13,9 @@ import (
 
 	"overplane.dev/leads/pkg/localdb"
 )
+
+// bucketCount matches the name of the number of leads created in ten seconds.
+var bucketCount = regexp.MustCompile(`^c[0-9]{2}$`)
 
 // corruptCounter adds seven to a counter of a tenant, such as acme/test, in the
 // database of the leads serve that runs in dir.
@@ -26,7 +29,7 @@ func corruptCounter(ctx context.Context, dir, tenant string) error {
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
-	partition := map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: tenant + "/books"}}
+	partition := map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: tenant + "/counters"}}
 	out, err := client.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 aws.String("leads"),
 		KeyConditionExpression:    aws.String("pk = :pk"),
@@ -37,7 +40,7 @@ func corruptCounter(ctx context.Context, dir, tenant string) error {
 	}
 	for _, item := range out.Items {
 		for name := range item {
-			if !strings.HasPrefix(name, "c") {
+			if !bucketCount.MatchString(name) {
 				continue
 			}
 			_, err := client.UpdateItem(ctx, &dynamodb.UpdateItemInput{

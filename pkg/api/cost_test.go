@@ -61,10 +61,10 @@ func TestCostOfALead(t *testing.T) {
 		body           string
 		create, update float64 // write units
 	}{
-		{"a lead with defaults", "{}", 5, 1},
-		{"the reference's own lead", string(reference), 5, 1},
-		{"a lead with every field of 15 characters", allFields(15), 5, 1},
-		{"a lead of up to 2 KB", allFields(40), 7, 2},
+		{"a lead with defaults", "{}", 9, 1},
+		{"the reference's own lead", string(reference), 9, 1},
+		{"a lead with every field of 15 characters", allFields(15), 11, 1},
+		{"a lead of up to 2 KB", allFields(40), 13, 2},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			w := newWarmFixture(t)
@@ -78,8 +78,10 @@ func TestCostOfALead(t *testing.T) {
 
 			w.send(t, contract.Main, http.MethodPatch, path, `{"city":"Lagos"}`)
 			w.wantCost(t, "update", 1, 0, c.update)
-			w.send(t, contract.Main, http.MethodPatch, path, `{"city":null,"status":"Open","disabled":null}`, "If-Match", "*")
+			w.send(t, contract.Main, http.MethodPatch, path, `{"city":null,"disabled":null}`, "If-Match", "*")
 			w.wantCost(t, "update with a condition", 1, 0, c.update)
+			w.send(t, contract.Main, http.MethodPatch, path, `{"status":"Open"}`)
+			w.wantCost(t, "change of status", 2, 1, 2*c.update+6)
 			w.send(t, contract.Main, http.MethodPatch, path, `{}`)
 			w.wantCost(t, "update of nothing", 1, 1, 0)
 
@@ -98,6 +100,7 @@ func TestCostOfDelete(t *testing.T) {
 	w := newWarmFixture(t)
 	now := time.Date(2026, 2, 27, 12, 0, 0, 0, time.UTC)
 	w.table.Now = func() time.Time { return now }
+	w.meter.Now = w.table.Now
 	first, second := w.create(t, allFields(15)), w.create(t, allFields(15))
 	for _, c := range []struct {
 		outcome string
@@ -105,8 +108,8 @@ func TestCostOfDelete(t *testing.T) {
 		after   time.Duration
 		most    float64
 	}{
-		{"in the window of its creation", first, time.Minute, 9},
-		{"in a later window", second, time.Hour, 11},
+		{"in the window of its creation", first, time.Minute, 11},
+		{"in a later window", second, time.Hour, 15},
 	} {
 		t.Run(c.outcome, func(t *testing.T) {
 			w.meter.Reset()
@@ -115,8 +118,8 @@ func TestCostOfDelete(t *testing.T) {
 				t.Fatalf("delete: %d %s", gone.status, gone.body)
 			}
 			requests, read, write := w.meter.Cost()
-			if requests != 1 || read != 0 || write == 0 || write > c.most {
-				t.Errorf("it costs %d requests, %v read and %v write units, want 1, 0 and at most %v", requests, read, write, c.most)
+			if requests != 2 || read != 1 || write == 0 || write > c.most {
+				t.Errorf("it costs %d requests, %v read and %v write units, want 2, 1 and at most %v", requests, read, write, c.most)
 			}
 		})
 	}
