@@ -15,9 +15,10 @@
 // which is one concurrent writer. So writers do not meet. A reader adds the
 // counter items up.
 //
-// A window that can no longer change is sealed. Sums of sealed windows are kept:
-// in totals and snapshots for a series, and in rollups for a day. They are caches.
-// They can be deleted at any time; then the next reader computes them again.
+// A window that can no longer change is sealed. Sums of sealed windows are kept in
+// totals and snapshots, so that a reader need not read all counter items. These
+// are caches. They can be deleted at any time; then the next reader computes them
+// again.
 //
 // A series is a set of things that is counted: all things, or those with one
 // value in a field. All series of a change stand in the same counter item, so
@@ -48,8 +49,6 @@
 //	                                            sealed window
 //	acme/test/snapshot  s<series>               the numbers of things by day of creation,
 //	                                            through a sealed window
-//	acme/test/rollup    2026-02-28              the sums of c and d of a day; it names
-//	                                            the rollup before it
 //
 // These three sums say everything:
 //
@@ -100,6 +99,11 @@
 //   - Things of a series other than [All] are located to ten minutes, not to ten
 //     seconds. Where thousands of them are created in ten minutes, an offset
 //     between them costs up to half a read unit for each 40 of them.
+//   - A series of many things that has no snapshot, such as the first list by a
+//     field of an old account, makes a reader read all counter items: some 100 MB
+//     for five years in which things are created all the time. It stores the
+//     snapshot after each megabyte. Daily rollups of all series would save most of
+//     that, but not where values are many, and they are more code than they save.
 //   - Series are told apart by 66 bits of a hash. A user who reads things by an
 //     index of a series must compare the value itself.
 //   - A shard writes up to some hundred times a second; there are 10,000.

@@ -83,6 +83,8 @@ func (a *audited) isExact(t *testing.T) bool {
 	return true
 }
 
+func noSleep(context.Context, time.Duration) error { return nil }
+
 // never is for Lose, to keep nothing.
 func never() bool { return false }
 

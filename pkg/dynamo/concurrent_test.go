@@ -20,10 +20,10 @@ import (
 
 var limit = regexp.MustCompile(`"Limit":[0-9]+,`)
 
-// torn makes queries of the table answer three items at a time, so that writes
-// come in between. In AWS a query reads its items one after another, and sees of
+// splitQueries makes queries of the table return three items at a time, so that
+// writes happen in between. In AWS a query reads its items one after another, and sees of
 // a transaction that runs at the same time one item and not another.
-func torn(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+func splitQueries(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
 	ask, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func torn(operation string, r *http.Request, send http.RoundTripper) (*http.Resp
 // was there before it began and stayed, and nothing that was gone before.
 func TestListsAreExactUnderConcurrency(t *testing.T) {
 	client, meter := dynamotest.Start(t)
-	meter.Fault = torn
+	meter.Fault = splitQueries
 	var calls, started, created, doomed, deleted atomic.Int64
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return start.Add(time.Duration(calls.Add(1)) * time.Second) }

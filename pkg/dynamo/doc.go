@@ -9,11 +9,10 @@
 //	acme/test/once/3nq8…  once                an idempotency record: the id of the lead that was
 //	                                          created, and a hash of its values
 //	key/0ab1…             key                 an API key: the hash of its text
-//	acme/test/books       2026-03-01T09:3/0.1 a page of a book: counts, see below
-//	acme/test/books       2026-03-01T09:3/x0  a page of what the book's leads lost later
-//	acme/test/books       2026-03-01T09:3/r0  a page of what an audit put right
-//	acme/test/books       ~balance            the total at the end of a period
-//	acme/test/calendar    calendar            leads by the day of their creation, then
+//	acme/test/counters    2026-03-01T09:3/0.1.0  counts of leads, see package counter, which has
+//	                                          also ~ here and the items of acme/test/snapshot
+//	acme/test/by/<series> createdAt           an index row of a filter: a lead with one value of
+//	                                          status, lead_owner or email_id
 //
 // acme/test is the tenant: the account acme in test mode. The index created_at
 // contains the leads of each tenant by the time of their creation, to the
@@ -32,97 +31,72 @@
 // Transient errors are retried with a random delay until the deadline of the
 // context, or for ten seconds. Then the caller gets a [lead.UnavailableError].
 //
-// # Books
+// # Filters
 //
-// DynamoDB cannot count and cannot skip: it reads and charges for every row on
-// the way. A single counter would be exact, but all writers would meet at it,
-// and transactions that meet cancel each other. So leads are counted in books.
+// A lead has a row in the index of each filter, written in the transaction of the
+// lead, so that the rows never lag. The leads with one status or owner are also
+// counted as a series. Those with one e-mail address are few, and their number is
+// that of their rows.
 //
-// A book is of ten minutes, its period, written 2026-03-01T09:3. It has a lane
-// for each writer, so that writers do not meet, and a lane has pages, so that
-// none outgrows 1 KB and with it the price of a write: /0.1 is lane 0, page 1.
-// On a page stand marks, which count:
-//
-//	c 09:34:06         leads created in the cell that begins then; a cell is two
-//	                   seconds long
-//	x 09:34:06         leads of that cell that are gone since
-//	d 2026-02-27T14:2  leads of that period that were deleted in this one
-//	n                  how many leads were counted here, at most 9,999
-//
-// Seven cells share a number, four digits each, which n keeps apart: c 09:34:06
-// is what the attribute cH has before its last 16 digits. So the books of a
-// writer who never rests grow by 73 bytes a minute.
-//
-// Every mark changes in the transaction that makes or removes the lead, whose
-// condition holds once, so no crash and no retry counts a lead twice or not at
-// all. The marks of all pages together say everything:
-//
-//	total                c - d, over all books
-//	leads of a cell      c - x
-//	leads of a day       c of its books, less the d that name them anywhere
-//
-// Ten minutes after its end no c and no d of a period changes: it is settled.
-// The balance and the calendar sum up settled books, so that a list need not
-// read them all. They are caches of facts. Whoever reads past them brings them
-// forward, two lists at the same time write the same, and if both were lost, the
-// next list would cost more and say the same.
+// The lead says in an attribute which indexes it is in. So processes with
+// different settings can work at the same time, and [Table.Reindex] can add and
+// remove indexes while they do. A lead without the attribute was created by an
+// older version, which had other counters. Reindex counts it.
 //
 // # A create
 //
-// At 09:34:07 of 2026-03-01, a lead is created by one TransactWriteItems:
+// At 09:34:07 of 2026-03-01, a lead with an e-mail address is created by one
+// TransactWriteItems:
 //
-//	put     acme/test/lead_01j8…  if it does not exist  2 units, and 1 for the index
-//	update  acme/test/books       2026-03-01T09:3/0.0   2 units    ADD c 09:34:06
+//	put     acme/test/lead_01j8…    if it does not exist   2 units, and 1 for the index
+//	put     acme/test/by/<series>   three rows             6 units
+//	update  acme/test/counters      2026-03-01T09:3/0.1.0  2 units
 //
-// That is 5 units, or 7 for a lead of 1 to 2 KB. The idempotency record is put in
-// the same transaction, for 2 more.
+// That is 11 units, or 5 without filters, and 2 more for a lead of 1 to 2 KB. The
+// idempotency record is put in the same transaction, for 2 more.
+//
+// # A change of status
+//
+// An update of a field without a filter is one UpdateItem: 1 unit. For a change of
+// status the lead is read first, for 1 unit. Then a transaction updates the lead
+// if it still has the version that was read (2 units), moves a row (4), and counts
+// the move in the counter item of now (2) and in that of the window in which the
+// lead was created (2).
 //
 // # A delete
 //
-// At 11:02 the lead is deleted by another:
+// At 11:02 the lead is read and deleted by another transaction:
 //
-//	delete  acme/test/lead_01j8…  if it exists          2 units, and 1 for the index
-//	update  acme/test/books       2026-03-01T11:0/0.0   2 units    ADD d 2026-03-01T09:3
-//	update  acme/test/books       2026-03-01T09:3/x0    2 units    ADD x 09:34:06
+//	delete  acme/test/lead_01j8…    if it is unchanged     2 units, and 1 for the index
+//	delete  acme/test/by/<series>   three rows             6 units
+//	update  acme/test/counters      2026-03-01T11:0/0.1.0  2 units
+//	update  acme/test/counters      2026-03-01T09:3/x0     2 units
 //
-// That is 7 units. Before 09:40 both marks would be on one page: 5 units.
+// That is 13 units. Without filters it is 7, and the lead is not read.
 //
-// # A deep offset
+// # A list
 //
-// An account made 5,475 leads a day for five years, ten million by now, noon of
-// 2026-03-01. GET ?offset=5000000&limit=20:
+// Package counter explains how a list gets its total and finds an offset. The
+// first page of all leads takes 3 requests in two round trips: the counters, and
+// at the same time the index; then the leads. That is 21.5 read units for 20
+// leads. An offset deep in ten million leads takes 5 requests and 32 units. A
+// filter with more than a hundred leads takes one request more, for its snapshot;
+// one with fewer is counted by its rows.
 //
-//  1. Query the balance and the books since it, from 11:20 on: 10,000,000 leads,
-//     of which 152 since 11:20. The lead asked for is older.       1 unit
-//  2. Get the calendar. 2,737 leads of today and 912 days of 5,475 are newer;
-//     there are 4,063 to pass over in 2023-08-31.                  1.5 units
-//  3. Query the 144 books of that day. Its cells after 06:11:06 hold 4,063
-//     leads: there are none to pass over in that cell.             9 units
-//  4. Query the index from the end of that cell on, towards the
-//     older: 20 keys.                                              0.5 units
-//  5. BatchGetItem the leads, strongly consistent.                 20 units
+// Some lists pay for what others left behind. A process knows how far the total
+// reached when it last read it, and reads on from there. Its first list reads the
+// newest forty counter items, and those before if there are more since the total:
+// one request more. A list brings the total or a snapshot forward if there are
+// more than twelve items since, or if they come near the 4 KB of a unit: one
+// request more, and a write unit for each 1 KB.
 //
-// That is 5 requests and 32 units, where reading up to that place in the index
-// takes some 70,000. An offset among the newest leads needs steps 1, 4 and 5
-// alone: 3 requests, 21.5 units.
-//
-// Some lists pay for what others left behind. A process knows how far the
-// balance reached when it last read it, and reads on from there; its first list
-// reads the newest forty books, and those before where there are more since the
-// balance: one request more. A list moves the balance when there are more than
-// twelve books since, or when they come near the 4 KB of a unit: one request more
-// and one unit of writing. An offset that needs the calendar may read the books
-// since the calendar, and moves it when they are more than 24: two requests, and
-// a unit of writing for each 1 KB, nine for five years. No list moves both.
-//
-// What is not settled must be read in any case, the last ten to twenty minutes.
-// That fits into a unit of 4 KB while two writers create in every cell all the
-// time, or sixteen for two minutes. In an account that is busier, each list pays
-// a unit more for each 4 KB.
+// What is not sealed must be read in any case: the last 26 to 36 minutes. While two
+// writers create all the time, that fits into a unit of 4 KB. In an account that
+// is busier, each list pays a unit more for each 4 KB.
 //
 // # The index lags
 //
-// The index follows the table after a moment. The books do not, so they tell
-// when it lacks a lead or shows one that is gone: then List looks again, or
-// looks up which leads there are (see list.go).
+// The index of all leads follows the table after a moment. The counters do not.
+// They tell how many leads there are and which are the newest, so List notices
+// when the index lacks a lead or shows one that is deleted (see list.go).
 package dynamo

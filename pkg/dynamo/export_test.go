@@ -3,6 +3,7 @@ package dynamo
 import (
 	"cmp"
 	"context"
+	"iter"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -132,4 +133,36 @@ func (t *Table) TamperCaches(ctx context.Context, tenant lead.Tenant) error {
 		}
 	}
 	return nil
+}
+
+// SeedOldLeads writes leads as an older version did: without index rows, without
+// the attribute that names them, and without counters.
+func (t *Table) SeedOldLeads(ctx context.Context, tenant lead.Tenant, values lead.Values, times iter.Seq[time.Time]) error {
+	return t.putAll(ctx, func(yield func(item) bool) {
+		var ids lead.IDGenerator
+		for at := range times {
+			l := newLead(ids.Next(at), values)
+			it := itemFromLead(tenant, &l, "")
+			delete(it, attrIndexed)
+			if !yield(it) {
+				return
+			}
+		}
+	})
+}
+
+// CountRows counts the index rows of these leads.
+func (t *Table) CountRows(ctx context.Context, tenant lead.Tenant, leads []lead.Lead) (rows int, err error) {
+	for _, l := range leads {
+		for _, s := range placeOf(&l, "st,lo,em") {
+			it, err := t.getItem(ctx, rowKey(tenant, s, l.ID))
+			if err != nil {
+				return 0, err
+			}
+			if it != nil {
+				rows++
+			}
+		}
+	}
+	return rows, nil
 }

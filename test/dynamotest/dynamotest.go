@@ -30,8 +30,8 @@ const TableName = "leads"
 // meter that records all later requests of the client.
 //
 // The HTTPClient in the client's options is an [*http.Client] whose Transport is
-// the meter.
-func Start(t testing.TB) (*dynamodb.Client, *Meter) {
+// the meter. Configure changes the options further.
+func Start(t testing.TB, configure ...func(*dynamodb.Options)) (*dynamodb.Client, *Meter) {
 	t.Helper()
 	endpoint := localdbtest.Start(t)
 	meter := &Meter{next: &http.Transport{MaxIdleConnsPerHost: 256}, Now: time.Now}
@@ -40,7 +40,7 @@ func Start(t testing.TB) (*dynamodb.Client, *Meter) {
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:   &http.Client{Transport: meter, Timeout: 2 * time.Second},
-	}, dynamo.Configure)
+	}, append([]func(*dynamodb.Options){dynamo.Configure}, configure...)...)
 	if err := dynamo.New(client, TableName).CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
