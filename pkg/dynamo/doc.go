@@ -80,8 +80,8 @@
 // first page of all leads takes 3 requests in two round trips: the counters, and
 // at the same time the index; then the leads. That is 21.5 read units for 20
 // leads. An offset deep in ten million leads takes 5 requests and 32 units. A
-// filter with more than a hundred leads takes one request more, for its snapshot;
-// one with fewer is counted by its rows.
+// filter with more than fifty leads takes one request more, for its snapshot; one
+// with fewer is counted by its rows.
 //
 // Some lists pay for what others left behind. A process knows how far the total
 // reached when it last read it, and reads on from there. Its first list reads the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"overplane.dev/leads/pkg/counter"
@@ -21,8 +22,8 @@ const (
 	spareRows = 10
 
 	// smallFilter is how many rows a filter without a snapshot may have to be
-	// counted by its rows: 2 to 3 read units.
-	smallFilter = 100
+	// counted by its rows: a read unit, or two.
+	smallFilter = 50
 
 	// maxBucketRows is how many rows of a bucket are read to compare them with
 	// its count.
@@ -57,7 +58,11 @@ func (t *Table) List(ctx context.Context, tenant lead.Tenant, q lead.ListQuery) 
 		if isCounted(q.Filter.Field) {
 			page, err = l.listCounted(ctx)
 		} else {
-			page, err = l.listRows(ctx)
+			var rows indexRows
+			if rows = l.readRows(ctx, l.all, 0); rows.err != nil {
+				return page, rows.err
+			}
+			page, err = l.pageOf(ctx, rows.ids)
 		}
 	}
 	if err != nil {
@@ -122,12 +127,8 @@ func (l *listing) directStart() pageStart {
 	return s
 }
 
-// listRows lists by a filter without the counters: it reads all rows.
-func (l *listing) listRows(ctx context.Context) (page lead.Page, err error) {
-	ids, _, err := l.t.readIndex(ctx, l.tenant, l.series, l.all, 0)
-	if err != nil {
-		return page, err
-	}
+// pageOf returns a page of a list of which these are all rows.
+func (l *listing) pageOf(ctx context.Context, ids []lead.ID) (page lead.Page, err error) {
 	page.Total = int64(len(ids))
 	s := l.directStart()
 	ids = slices.DeleteFunc(ids, func(id lead.ID) bool { return createdAt(id) >= s.before || s.ascending && createdAt(id) <= s.after })
@@ -152,31 +153,33 @@ func (l *listing) listRows(ctx context.Context) (page lead.Page, err error) {
 
 // listCounted lists all leads, or by a filter whose leads are counted.
 func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
-	// The first rows are read while the counters are.
 	s := l.directStart()
+	rows := max(s.skip+l.q.Limit+spareRows, smallFilter)
+	if l.series == counter.All {
+		rows = s.skip + l.q.Limit + spareRows
+	}
+	first := sync.OnceValue(func() indexRows { return l.readRows(ctx, s.indexPart, rows) })
 	_, wasEmpty := l.t.empty.Load(l.tenant)
-	first := make(chan indexRows, 1)
 	isEarly := (l.isCursor() || l.q.Offset <= l.t.near) && !(wasEmpty && l.series == counter.All)
 	if isEarly {
-		go func() {
-			var rows indexRows
-			rows.ids, rows.more, rows.err = l.t.readIndex(ctx, l.tenant, l.series, s.indexPart, s.skip+l.q.Limit+spareRows)
-			first <- rows
-		}()
+		go first() // while the counters are read
 	}
-	view, err := l.t.counters.Read(ctx, tenantName(l.tenant), l.series, func() (bool, error) {
-		_, more, err := l.t.readIndex(ctx, l.tenant, l.series, l.all, smallFilter)
-		return !more, err
+	var all indexRows // of a small filter
+	view, err := l.t.counters.Read(ctx, tenantName(l.tenant), l.series, func() (isSmall bool, err error) {
+		if all = first(); s.indexPart != l.all {
+			all = l.readRows(ctx, l.all, smallFilter)
+		}
+		return !all.more, all.err
 	})
 	switch {
 	case err != nil:
 		return page, toStoreError(err)
 	case view == nil:
-		return l.listRows(ctx)
+		return l.pageOf(ctx, all.ids)
 	}
 	r := &indexReader{listing: l, view: view, spans: view.Spans()}
 	if isEarly {
-		rows := <-first
+		rows := first()
 		if rows.err != nil {
 			return page, rows.err
 		}
@@ -205,6 +208,18 @@ func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
 		slices.Reverse(page.Leads)
 	}
 	return page, err
+}
+
+// indexRows are the rows that a query of an index returned.
+type indexRows struct {
+	ids  []lead.ID
+	more bool
+	err  error
+}
+
+func (l *listing) readRows(ctx context.Context, part indexPart, limit int) (rows indexRows) {
+	rows.ids, rows.more, rows.err = l.t.readIndex(ctx, l.tenant, l.series, part, limit)
+	return rows
 }
 
 // noteEmpty remembers whether the tenant has no leads, so that the next list
@@ -246,12 +261,6 @@ type indexReader struct {
 	waited time.Duration
 }
 
-type indexRows struct {
-	ids  []lead.ID
-	more bool
-	err  error
-}
-
 // mayBeStale reports whether the index may show leads that are deleted.
 func (r *indexReader) mayBeStale() bool { return r.series == counter.All && r.view.LeftOfLate() }
 
@@ -279,7 +288,7 @@ func (r *indexReader) findStart(ctx context.Context, things counter.Range) (page
 // readPage returns the leads of a page, and whether there are more after it.
 func (r *indexReader) readPage(ctx context.Context, s pageStart, limit int) (leads []lead.Lead, more bool, err error) {
 	for {
-		ids, more, err := r.readRows(ctx, s, limit-len(leads))
+		ids, more, err := r.rowsFrom(ctx, s, limit-len(leads))
 		if err != nil {
 			return nil, false, err
 		}
@@ -301,9 +310,9 @@ func (r *indexReader) readPage(ctx context.Context, s pageStart, limit int) (lea
 	}
 }
 
-// readRows returns the ids of the leads from the start on: at least limit, unless
+// rowsFrom returns the ids of the leads from the start on: at least limit, unless
 // there are not as many. It also reports whether there may be more.
-func (r *indexReader) readRows(ctx context.Context, s pageStart, limit int) (ids []lead.ID, more bool, err error) {
+func (r *indexReader) rowsFrom(ctx context.Context, s pageStart, limit int) (ids []lead.ID, more bool, err error) {
 	rows := s.skip + limit + spareRows
 	mustCompare := s.skip > 0 && s.place.Count <= maxBucketRows && r.mayBeStale()
 	if mustCompare {

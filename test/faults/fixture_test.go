@@ -21,6 +21,7 @@ import (
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/localdb"
 	"overplane.dev/leads/pkg/publish"
 	"overplane.dev/leads/test/dynamotest"
 )
@@ -33,7 +34,7 @@ const attemptTimeout = 100 * time.Millisecond
 // subject to the conditions of its context.
 func startDatabase(t testing.TB) *dynamodb.Client {
 	client, meter := dynamotest.Start(t)
-	meter.Fault = intercept
+	meter.Fault, meter.Now = intercept, nil // each fixture has its own clock
 	return client
 }
 
@@ -76,13 +77,16 @@ func newFixture(t testing.TB, client *dynamodb.Client, leads int, interval time.
 // by interval after each of them.
 func makeFixture(ctx context.Context, client *dynamodb.Client, leads int, interval time.Duration) (*fixture, error) {
 	f := &fixture{
-		client:      client,
 		tenant:      lead.Tenant{Account: fmt.Sprintf("f%d", accounts.Add(1)), Mode: lead.Test},
 		log:         io.Discard,
 		listTimeout: time.Minute,
 		now:         time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		names:       map[string]string{},
 	}
+	f.client = dynamodb.New(client.Options(), func(o *dynamodb.Options) {
+		next := o.HTTPClient.(*http.Client)
+		o.HTTPClient = &http.Client{Transport: &localdb.SignatureChecker{Next: next.Transport, Now: f.clock}, Timeout: next.Timeout}
+	})
 	f.newServices(attemptTimeout)
 	text, key := apikey.NewKey(f.tenant, apikey.Read|apikey.Write, f.now, time.Time{})
 	f.key = text

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // This file has all that the tests know of the items in the table. A change of
@@ -20,15 +21,18 @@ const (
 	leadItem   kind = iota
 	recordItem      // of an Idempotency-Key
 	counterItem
+	rowItem // of the index of a filter
 )
 
 // writeKind returns the kind of item that a member of TransactItems writes.
 func writeKind(write any) kind {
-	switch itemKeyOf(write).SK {
-	case "lead":
+	switch key := itemKeyOf(write); {
+	case key.SK == "lead":
 		return leadItem
-	case "once":
+	case key.SK == "once":
 		return recordItem
+	case strings.Contains(key.PK, "/by/"):
+		return rowItem
 	}
 	return counterItem
 }
