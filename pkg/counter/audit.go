@@ -3,7 +3,6 @@ package counter
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -57,11 +56,9 @@ const (
 	cachePause = 10 * time.Second
 )
 
-// spanKey names what is counted: a series, and a span of creation.
-type spanKey struct {
-	series Series
-	span   string
-}
+// spanKey names what is counted: a series, and a span of creation. The sums of a
+// stored snapshot also have its sort key.
+type spanKey struct{ snapshot, series, span string }
 
 type spanCounts map[spanKey]int64
 
@@ -75,7 +72,7 @@ func differences(a, b spanCounts) (keys []spanKey) {
 		}
 	}
 	slices.SortFunc(keys, func(a, b spanKey) int {
-		return cmp.Or(cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
+		return cmp.Or(cmp.Compare(a.snapshot, b.snapshot), cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
 	})
 	return keys
 }
@@ -88,9 +85,9 @@ type auditRun struct {
 }
 
 // Audit runs an audit. It compares the number of things in each bucket and window
-// (c - x) with the things, day by day. Then it compares totals and snapshots with
-// the counter items that they sum up, and for each day of creation the number of
-// things that left its windows (x) with those that were deducted (d). A repair
+// (c - x) with the things, day by day. Then it compares, for each day of creation,
+// the number of things that left its windows (x) with those that were deducted
+// (d), and totals and snapshots with the counter items that they sum up. A repair
 // changes x and d alone, so that what is sealed stays so, and deletes totals and
 // snapshots.
 func (c *Counters) Audit(ctx context.Context, audit Audit) error {
@@ -114,10 +111,14 @@ func (c *Counters) Audit(ctx context.Context, audit Audit) error {
 			return err
 		}
 	}
-	if err := a.auditSnapshots(ctx); err != nil {
-		return err
+	deleted, err := a.auditSums(ctx)
+	if deleted && err == nil {
+		// A reader that began before may store the same snapshot again.
+		if err = a.Sleep(ctx, cachePause); err == nil {
+			_, err = a.auditSums(ctx)
+		}
 	}
-	return a.auditDeducted(ctx)
+	return err
 }
 
 // auditDay compares the number of things in each bucket and window of a day with
@@ -126,7 +127,7 @@ func (a *auditRun) auditDay(ctx context.Context, day string) error {
 	parts := []string{day} // spans to count: first the day, then the windows that differ
 	look := func() (says, is spanCounts, err error) {
 		says, is = spanCounts{}, spanCounts{}
-		windows := map[string]bool{}
+		var again []string
 		for _, part := range parts {
 			before, err := a.countSpans(ctx, part)
 			if err != nil {
@@ -137,7 +138,7 @@ func (a *auditRun) auditDay(ctx context.Context, day string) error {
 				if s == All {
 					length = bucketLength
 				}
-				is[spanKey{s, created[:length]}]++
+				is[spanKey{series: string(s), span: created[:length]}]++
 			})
 			if err != nil {
 				return nil, nil, err
@@ -149,23 +150,24 @@ func (a *auditRun) auditDay(ctx context.Context, day string) error {
 			maps.Copy(says, after)
 			for _, key := range differences(before, after) { // it changed while it was counted
 				is[key] = says[key]
-				windows[key.span[:windowLength]] = true
+				again = append(again, key.span[:windowLength])
 			}
 		}
 		for _, key := range differences(says, is) {
-			windows[key.span[:windowLength]] = true
+			again = append(again, key.span[:windowLength])
 		}
-		parts = slices.Sorted(maps.Keys(windows))
+		slices.Sort(again)
+		parts = slices.Compact(again)
 		return says, is, nil
 	}
 	return a.settle(ctx, look, func(key spanKey, says, is int64) error {
-		a.corrected[spanKey{key.series, day}] += says - is
-		what := a.Describe(key.series) + " created in the ten minutes from " + key.span + "0"
-		if key.series == All {
-			what = a.Describe(key.series) + " created in the ten seconds from " + key.span + "0"
+		a.corrected[spanKey{series: key.series, span: day}] += says - is
+		what := "created in the ten minutes from " + key.span + "0"
+		if key.series == "" {
+			what = "created in the ten seconds from " + key.span + "0"
 		}
-		return a.repair(ctx, Difference{what, says, is}, func(c *Change) {
-			name := fineName(left, key.series, key.span+"00:00")
+		return a.repair(ctx, key, what, says, is, func(c *Change) {
+			name := fineName(left, Series(key.series), key.span+"00:00")
 			c.left[key.span[:windowLength]] = map[string]int64{name: says - is}
 		})
 	})
@@ -174,101 +176,73 @@ func (a *auditRun) auditDay(ctx context.Context, day string) error {
 // countSpans returns what the counter items of a day or window say.
 func (a *auditRun) countSpans(ctx context.Context, part string) (spanCounts, error) {
 	says := spanCounts{}
-	err := a.counters.eachCount(ctx, a.Prefix, itemRange{after: part, through: endOf(part)}, func(_ string, letter byte, key spanKey, n int64) {
+	err := a.counters.eachCount(ctx, a.Prefix, itemRange{after: part, through: endOf(part)}, func(_ string, letter byte, s Series, span string, n int64) {
 		switch letter {
 		case created:
-			says[key] += n
+			says[spanKey{series: string(s), span: span}] += n
 		case left:
-			says[key] -= n
+			says[spanKey{series: string(s), span: span}] -= n
 		}
 	})
 	return says, err
 }
 
-// auditSnapshots compares totals and snapshots with the counter items. A reader
-// that began before a repair may write the same again, so a repair is followed by
-// another look.
-func (a *auditRun) auditSnapshots(ctx context.Context) error {
-	for looks := 1; ; looks++ {
-		stored, err := a.counters.snapshots(ctx, a.Prefix)
-		if err != nil {
-			return err
-		}
-		says, is := spanCounts{}, spanCounts{}
-		for _, sn := range stored {
-			for day, n := range sn.sums {
-				says[spanKey{sn.series, day}] = n
-			}
-		}
-		err = a.counters.eachCount(ctx, a.Prefix, itemRange{through: lastItem}, func(window string, letter byte, key spanKey, n int64) {
-			if letter == deducted {
-				n = -n
-			}
-			for _, sn := range stored {
-				if letter == left || sn.series != key.series || window > sn.through {
-					continue
-				}
-				day := dayOf(key.span)
-				if sn.isTotal {
-					day = ""
-				}
-				is[spanKey{key.series, day}] += n
-			}
-		})
-		wrong := differences(says, is)
-		if err != nil || len(wrong) == 0 {
-			return err
-		}
-		if looks == minLooks {
-			return fmt.Errorf("the totals of %s were wrong again after they were repaired: audit again", a.Prefix)
-		}
-		for _, key := range wrong {
-			what := a.Describe(key.series) + " created on " + key.span + ", in the snapshot"
-			if key.span == "" {
-				what = a.Describe(key.series) + " in the total"
-			}
-			if looks == 1 {
-				a.Found(Difference{what, says[key], is[key]})
-			}
-		}
-		if !a.Repair {
-			return nil
-		}
-		for _, sn := range stored {
-			if err := a.counters.delete(ctx, sn.item(a.Prefix)); err != nil {
-				return err
-			}
-		}
-		if err := a.Sleep(ctx, cachePause); err != nil {
-			return err
-		}
-	}
-}
-
-// auditDeducted compares, for each day of creation, what left its windows with
-// what was deducted.
-func (a *auditRun) auditDeducted(ctx context.Context) error {
+// auditSums compares what left the windows of a day with what was deducted, and
+// totals and snapshots with the counter items. It reports whether it deleted a
+// snapshot.
+func (a *auditRun) auditSums(ctx context.Context) (deleted bool, err error) {
+	stored := map[string]snapshot{} // by sort key
 	look := func() (says, is spanCounts, err error) {
 		says, is = spanCounts{}, spanCounts{}
 		if !a.Repair { // x is not corrected
 			maps.Copy(is, a.corrected)
 		}
-		err = a.counters.eachCount(ctx, a.Prefix, itemRange{through: lastItem}, func(_ string, letter byte, key spanKey, n int64) {
+		all, err := a.counters.snapshots(ctx, a.Prefix)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, sn := range all {
+			stored[sn.sortKey()] = sn
+			for day, n := range sn.sums {
+				says[spanKey{sn.sortKey(), string(sn.series), day}] = n
+			}
+		}
+		err = a.counters.eachCount(ctx, a.Prefix, itemRange{through: lastItem}, func(window string, letter byte, s Series, span string, n int64) {
+			key := spanKey{series: string(s), span: dayOf(span)}
 			switch letter {
 			case left:
-				is[spanKey{key.series, dayOf(key.span)}] += n
+				is[key] += n
+				return
 			case deducted:
 				says[key] += n
+				n = -n
+			}
+			for _, sn := range all {
+				if sn.series == s && window <= sn.through {
+					is[spanKey{sn.sortKey(), string(s), sn.keyOf(dayOf(span))}] += n
+				}
 			}
 		})
 		return says, is, err
 	}
-	return a.settle(ctx, look, func(key spanKey, says, is int64) error {
-		what := a.Describe(key.series) + " created on " + key.span + " and gone since"
-		return a.repair(ctx, Difference{what, says, is}, func(c *Change) {
-			c.now[dayName(key.series, key.span)] = is - says
-		})
+	err = a.settle(ctx, look, func(key spanKey, says, is int64) error {
+		if key.snapshot == "" {
+			return a.repair(ctx, key, "created on "+key.span+" and gone since", says, is, func(c *Change) {
+				c.now[dayName(Series(key.series), key.span)] = is - says
+			})
+		}
+		what := "created on " + key.span + ", in the snapshot"
+		if key.span == "" {
+			what = "in the total"
+		}
+		a.Found(Difference{a.Describe(Series(key.series)) + " " + what, says, is})
+		if !a.Repair {
+			return nil
+		}
+		deleted = true
+		return a.counters.delete(ctx, stored[key.snapshot].item(a.Prefix))
 	})
+	return deleted, err
 }
 
 // settle calls look until each difference is gone or was seen the same minLooks
@@ -308,8 +282,8 @@ func (a *auditRun) settle(ctx context.Context, look func() (says, is spanCounts,
 }
 
 // repair reports a difference and makes the change that repairs it.
-func (a *auditRun) repair(ctx context.Context, d Difference, edit func(*Change)) error {
-	a.Found(d)
+func (a *auditRun) repair(ctx context.Context, key spanKey, what string, says, is int64, edit func(*Change)) error {
+	a.Found(Difference{a.Describe(Series(key.series)) + " " + what, says, is})
 	if !a.Repair {
 		return nil
 	}

@@ -151,22 +151,32 @@ func (sn snapshot) with(items []item, through string) snapshot {
 		days := counts{}
 		days.addDays(it, sn.series)
 		for day, n := range days {
-			if sn.isTotal {
-				day = ""
-			}
-			sums[day] += n
+			sums[sn.keyOf(day)] += n
 		}
 	}
 	sn.through, sn.sums = through, sums
 	return sn
 }
 
-func (sn snapshot) sortKey() string { return "s" + string(sn.series) }
+// keyOf returns the key of a day in the sums.
+func (sn snapshot) keyOf(day string) string {
+	if sn.isTotal {
+		return ""
+	}
+	return day
+}
+
+func (sn snapshot) sortKey() string {
+	if sn.isTotal {
+		return totalKey
+	}
+	return "s" + string(sn.series)
+}
 
 // item returns the item that stores the snapshot.
 func (sn snapshot) item(prefix string) item {
 	if sn.isTotal {
-		it := itemKey(partition(prefix, countersKind), totalKey)
+		it := itemKey(partition(prefix, countersKind), sn.sortKey())
 		it[attrThrough], it[attrTotal] = text(sn.through), number(sn.sums[""])
 		return it
 	}

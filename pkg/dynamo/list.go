@@ -353,8 +353,8 @@ func (r *indexReader) wait(ctx context.Context) bool {
 }
 
 // addRecent adds leads that were created of late to rows of an index that lacks
-// them, and reports whether the index still lacks others. A lead that it adds may
-// have been deleted since, unless leads are skipped.
+// them, and reports whether the index still lacks others. On the
+// first page, a lead that it adds may have been deleted since.
 func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s pageStart) (all []lead.ID, lags bool, err error) {
 	part := s.indexPart // that the rows show completely
 	if more && s.ascending {
@@ -383,7 +383,7 @@ func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s
 	hasOldest := func(ids []lead.ID) bool {
 		return slices.ContainsFunc(ids, func(id lead.ID) bool { return isOldest[id] })
 	}
-	if len(missing) > 0 && (s.skip > 0 || hasOldest(missing)) {
+	if len(missing) > 0 && (s.skip > 0 || r.isCursor() || hasOldest(missing)) {
 		found, err := r.t.fetchLeads(ctx, r.tenant, missing)
 		if err != nil {
 			return nil, false, err
