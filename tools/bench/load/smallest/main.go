@@ -65,10 +65,10 @@ func (s server) list(r *http.Request) ([]byte, error) {
 	if err := errors.Join(limitErr, offsetErr); err != nil {
 		return nil, err
 	}
-	leads, _, err := s.table.List(r.Context(), s.tenant, limit, offset)
+	page, err := s.table.List(r.Context(), s.tenant, lead.ListQuery{Limit: limit, Offset: offset})
 	var body []byte
-	for i := range leads {
-		body = leads[i].AppendJSON(body)
+	for i := range page.Leads {
+		body = page.Leads[i].AppendJSON(body)
 	}
 	return body, err
 }
