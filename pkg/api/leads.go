@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -51,11 +52,15 @@ func (a *API) retrieveLead(w *response, r *request) error {
 }
 
 func (a *API) listLeads(w *response, r *request) error {
-	limit, offset, err := r.page()
+	q, err := r.listQuery()
 	if err != nil {
 		return err
 	}
-	page, err := a.leads.List(r.Context(), r.tenant, lead.ListQuery{Limit: limit, Offset: offset})
+	page, err := a.leads.List(r.Context(), r.tenant, q)
+	if errors.Is(err, lead.ErrFilterOff) {
+		name := lead.Fields[q.Filter.Field].Name
+		return lead.ValidationError{{Param: name, Code: lead.ParameterInvalid, Message: "Leave out " + name + ": filtering by it is switched off in this deployment."}}
+	}
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,8 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-const (
-	defaultLimit = 20
-	maxLimit     = 100
-
-	// keyTTL is how long an Idempotency-Key is remembered.
-	keyTTL = 24 * time.Hour
-)
+// keyTTL is how long an Idempotency-Key is remembered.
+const keyTTL = 24 * time.Hour
 
 // leadID returns the id in the path, and refuses any query. Violations found in
 // the headers are returned together with those of the query. A malformed id is
@@ -30,34 +25,6 @@ func (r *request) leadID(headers lead.ValidationError) (lead.ID, error) {
 		return "", lead.ErrNotFound
 	}
 	return id, nil
-}
-
-// page returns which part of the list is asked for.
-func (r *request) page() (limit int, offset int64, err error) {
-	values := map[string]int64{"limit": defaultLimit, "offset": 0}
-	given := map[string]bool{}
-	var invalid lead.ValidationError
-	refuse := func(name, format string, args ...any) {
-		invalid = append(invalid, lead.Violation{Param: name, Code: lead.ParameterInvalid, Message: fmt.Sprintf(format, args...)})
-	}
-	for _, p := range r.query() {
-		n, ok := parseDecimal(p.value)
-		switch {
-		case p.name != "limit" && p.name != "offset":
-			invalid = append(invalid, unknownParameters([]parameter{p})...)
-		case given[p.name]:
-			refuse(p.name, "Send %s once.", p.name)
-		case p.name == "limit" && (!ok || n < 1 || n > maxLimit):
-			refuse(p.name, "Send limit as a whole number from 1 to %d, in plain digits.", maxLimit)
-		case !ok:
-			refuse(p.name, "Send offset as a whole number from 0 to 9223372036854775807, in plain digits.")
-		}
-		values[p.name], given[p.name] = n, true
-	}
-	if len(invalid) > 0 {
-		return 0, 0, invalid
-	}
-	return int(values["limit"]), values["offset"], nil
 }
 
 // parseDecimal parses a number below 2^63 that consists of digits only, without

@@ -22,12 +22,13 @@ import (
 //
 //	{"account":"acme","mode":"live","lead":{...},"idempotency_key":"..."}  create-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       retrieve-lead
-//	{"account":"acme","mode":"live","limit":20,"offset":0}                 list-leads
+//	{"account":"acme","mode":"live","status":"Open","limit":20,"offset":0} list-leads
 //	{"account":"acme","mode":"live","id":"lead_...","lead":{...}}          update-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       delete-lead
 //
-// retrieve-lead, update-lead and delete-lead also take "if_match": a version, as
-// the events of changes have it, or an entity tag. The result is the body of the
+// list-leads takes all parameters of the list, and "created_at":{"gte":"..."} for
+// created_at[gte]. retrieve-lead, update-lead and delete-lead also take "if_match":
+// a version, as the events of changes have it, or an entity tag. The result is the body of the
 // HTTP answer. An error is an error of the function: errorType is the code of the
 // HTTP answer and errorMessage says what to do, so that a state machine can catch
 // resource_missing and retry unavailable.
@@ -44,7 +45,7 @@ func directMembers(route api.Route) []string {
 	case api.CreateLead.Name:
 		return append(known, "lead", "idempotency_key")
 	case api.ListLeads.Name:
-		return append(known, "limit", "offset")
+		return append(known, "limit", "offset", "status", "lead_owner", "email_id", "created_at", "starting_after", "ending_before")
 	case api.UpdateLead.Name:
 		return append(known, "id", "lead", "if_match")
 	}
@@ -109,6 +110,20 @@ func directRequest(ctx context.Context, members map[string]jsontext.Value, route
 	for _, name := range []string{"limit", "offset"} {
 		if given(name) {
 			query.Set(name, string(members[name])) // a number as it is written
+		}
+	}
+	for _, name := range []string{"status", "lead_owner", "email_id", "starting_after", "ending_before"} {
+		if given(name) {
+			query.Set(name, text(name))
+		}
+	}
+	if given("created_at") {
+		var bounds map[string]string
+		if json.Unmarshal(members["created_at"], &bounds) != nil || bounds == nil {
+			refuse("created_at", lead.ParameterInvalid, `Send an object such as {"gte":"2024-01-15T09:30:00Z"} for created_at.`)
+		}
+		for comparison, bound := range bounds {
+			query.Set("created_at["+comparison+"]", bound)
 		}
 	}
 	u.RawQuery = query.Encode()

@@ -145,7 +145,16 @@ func TestDirectCall(t *testing.T) {
 			{"list-leads", `{` + acme + `,"limit":0}`, "parameter_invalid: "},
 			{"list-leads", `{` + acme + `,"limit":"5"}`, "parameter_invalid: "},
 			{"list-leads", `{` + acme + `,"limit":101,"offset":-1}`, "parameter_invalid: Send limit as a whole number from 1 to 100, in plain digits. Send offset"},
-			{"list-leads", `{` + acme + `,"lead":{}}`, "parameter_unknown: A direct call of list-leads takes no lead: it takes account, mode, limit, offset."},
+			{"list-leads", `{` + acme + `,"lead":{}}`, "parameter_unknown: A direct call of list-leads takes no lead: it takes account, mode, limit, offset, status, lead_owner, email_id, created_at, starting_after, ending_before."},
+			{"list-leads", `{` + acme + `,"status":7}`, "parameter_invalid: Send a string for status."},
+			{"list-leads", `{` + acme + `,"email_id":"x"}`, "parameter_invalid: Send an e-mail address"},
+			{"list-leads", `{` + acme + `,"status":"a","lead_owner":"b"}`, "parameter_invalid: Send either status or lead_owner, not both."},
+			{"list-leads", `{` + acme + `,"starting_after":"x"}`, "parameter_invalid: Send the id of a lead for starting_after."},
+			{"list-leads", `{` + acme + `,"created_at":"2024-01-15T09:30:00Z"}`, "parameter_invalid: Send an object such as"},
+			{"list-leads", `{` + acme + `,"created_at":null}`, "parameter_invalid: Send an object such as"},
+			{"list-leads", `{` + acme + `,"created_at":{"gte":7}}`, "parameter_invalid: Send an object such as"},
+			{"list-leads", `{` + acme + `,"created_at":{"gte":null}}`, "parameter_invalid: Send a time with zone"},
+			{"list-leads", `{` + acme + `,"created_at":{"eq":"2024-01-15T09:30:00Z"}}`, "parameter_unknown: "},
 			{"list-leads", `{"account":"Acme","mode":"live"}`, "parameter_invalid: Send the name of an account"},
 			{"list-leads", `{"account":"acme","mode":"prod"}`, "parameter_invalid: Send test or live for mode."},
 			{"list-leads", `{"account":"acme"}`, "parameter_invalid: Send a string for mode."},
@@ -173,6 +182,32 @@ func TestDirectCall(t *testing.T) {
 			t.Errorf("log %s", f.log.String())
 		}
 	})
+}
+
+// listStore is a store that remembers the last query of a list.
+type listStore struct {
+	lead.Store
+	query lead.ListQuery
+}
+
+func (s *listStore) List(_ context.Context, _ lead.Tenant, q lead.ListQuery) (lead.Page, error) {
+	s.query = q
+	return lead.Page{}, nil
+}
+
+func TestDirectListParameters(t *testing.T) {
+	store := &listStore{}
+	f := lambdahttp.New(api.New(api.Config{Leads: store}).Handler(api.ListLeads), api.ListLeads)
+	const id lead.ID = "lead_01hm679nv14tff59tdwh9edd1r"
+	call := `{"account":"acme","mode":"test","limit":3,"email_id":"a+b@c","created_at":{"gte":"2024-01-15T11:00:00+02:00","lt":"2024-01-16T00:00:00Z"},"starting_after":"` + string(id) + `"}`
+	if out, err := f.Invoke(t.Context(), []byte(call)); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	field, _ := lead.FilterField("email_id")
+	if q := store.query; q.Filter == nil || *q.Filter != (lead.Filter{Field: field, Value: "a+b@c"}) || q.Limit != 3 || q.StartingAfter != id ||
+		!q.From.Equal(time.Date(2024, 1, 15, 9, 0, 0, 0, time.UTC)) || !q.To.Equal(time.Date(2024, 1, 16, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("the query is %+v", q)
+	}
 }
 
 // TestForgedCalls: an HTTP request is never trusted like a direct call, whatever it
