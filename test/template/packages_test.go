@@ -148,3 +148,25 @@ func TestREADMEListsThePackages(t *testing.T) {
 		}
 	}
 }
+
+// TestArchitectureNamesThePackages compares the packages that
+// docs/architecture.md names with those in pkg/.
+func TestArchitectureNamesThePackages(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, folder := range regexp.MustCompile(`\bpkg/[a-z]+\b`).FindAllString(string(text), -1) {
+		named[folder] = true
+	}
+	for _, p := range listPackages(t) {
+		if isWithin(p.folder(), "pkg") && !named[p.folder()] {
+			t.Errorf("docs/architecture.md does not name the package %s", p.folder())
+		}
+		delete(named, p.folder())
+	}
+	for folder := range named {
+		t.Errorf("docs/architecture.md names %s, which does not exist", folder)
+	}
+}
