@@ -263,7 +263,7 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 // parallel, because it counts those of the whole test process.
 func TestNoGoroutineLeaks(t *testing.T) {
 	client, meter := dynamotest.Start(t)
-	meter.Fault = intercept
+	meter.Fault, meter.Now = intercept, nil
 	// count returns the number of goroutines as soon as it is at most the limit, or
 	// has not changed for a while.
 	count := func(limit int, unchanged time.Duration) int {

@@ -100,6 +100,7 @@ func TestLateRetryDetectsMutant(t *testing.T) {
 func TestFrequentUpdatesKeepItemSmall(t *testing.T) {
 	t.Parallel()
 	client, meter := dynamotest.Start(t)
+	meter.Now = nil // the fixture has its own clock
 	f := newFixture(t, client, 1, 0)
 	update := func(city string) (units float64) {
 		meter.Reset()

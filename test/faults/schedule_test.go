@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
@@ -51,21 +52,27 @@ func runSchedule(schedule []int, requests [2]func(injector), lost [2]int) (steps
 			done <- i
 		}()
 	}
-	waiting := map[int]bool{}
+	waiting := map[int]int{} // calls that are ready; a list makes two at the same time
 	for {
-		for len(waiting) < len(running) {
+		for settled := false; len(waiting) < len(running) || !settled; {
+			var settle <-chan time.Time
+			if len(waiting) == len(running) {
+				settle = time.After(time.Millisecond)
+			}
 			select {
 			case i := <-s.ready:
-				waiting[i] = true
+				waiting[i]++
 			case i := <-done:
 				delete(running, i)
+			case <-settle:
+				settled = true
 			}
 		}
 		if len(running) == 0 {
 			return steps, choice
 		}
 		next := 0
-		if !waiting[0] {
+		if waiting[0] == 0 {
 			next = 1
 		}
 		both := len(waiting) == 2
@@ -73,7 +80,9 @@ func runSchedule(schedule []int, requests [2]func(injector), lost [2]int) (steps
 			next = schedule[len(steps)]
 		}
 		steps, choice = append(steps, next), append(choice, both)
-		delete(waiting, next)
+		if waiting[next]--; waiting[next] == 0 {
+			delete(waiting, next)
+		}
 		s.pass[next] <- struct{}{}
 	}
 }
@@ -129,7 +138,7 @@ func TestEveryScheduleOfTwoRequestsIsLinearizable(t *testing.T) {
 						row += ", with lost responses"
 					}
 					forEachSchedule(func(schedule []int) ([]int, []bool) {
-						steps, choice, violation, err := runPair(t.Context(), client, schedule, [2]input{a, b}, lost)
+						steps, choice, violation, err := runPair(t.Context(), client, schedule, [2]input{a, b}, lost, nil)
 						v := correct
 						if err != nil || violation != "" {
 							v = wrong
@@ -145,10 +154,32 @@ func TestEveryScheduleOfTwoRequestsIsLinearizable(t *testing.T) {
 	wg.Wait()
 }
 
-// runPair runs two requests by a schedule on a new fixture with one lead. It
-// returns what runSchedule returns, and what is not linearizable in their
-// responses and those of reads afterwards.
-func runPair(ctx context.Context, client *dynamodb.Client, schedule []int, inputs [2]input, lost [2]int) (steps []int, choice []bool, violation string, err error) {
+// TestSchedulesDetectMutant expects a schedule of two deletes that is not
+// linearizable without their conditions. No single fault shows that, because a
+// delete reads the lead first.
+func TestSchedulesDetectMutant(t *testing.T) {
+	t.Parallel()
+	client := startDatabase(t)
+	m := deleteWithoutConditions()
+	detected := false
+	forEachSchedule(func(schedule []int) ([]int, []bool) {
+		in := input{kind: "delete", name: "lead_1"}
+		steps, choice, violation, err := runPair(t.Context(), client, schedule, [2]input{in, in}, noLoss, m)
+		if err != nil {
+			t.Error(err)
+		}
+		detected = detected || violation != ""
+		return steps, choice
+	})
+	if err := m.check(detected); err != nil {
+		t.Error(err)
+	}
+}
+
+// runPair runs two requests by a schedule on a new fixture with one lead, by the
+// product or a mutant. It returns what runSchedule returns, and what is not
+// linearizable in their responses and those of reads afterwards.
+func runPair(ctx context.Context, client *dynamodb.Client, schedule []int, inputs [2]input, lost [2]int, m *mutant) (steps []int, choice []bool, violation string, err error) {
 	f, err := makeFixture(ctx, client, 1, 0)
 	if err != nil {
 		return nil, nil, "", err
@@ -165,7 +196,7 @@ func runPair(ctx context.Context, client *dynamodb.Client, schedule []int, input
 			in.value = fmt.Sprintf("value %d", i)
 		}
 		requests[i] = func(inject injector) {
-			h.run(i, in, func(r request) response { return f.sendTo(withInjector(ctx, inject), process, r) })
+			h.run(i, in, func(r request) response { return f.sendTo(conditions{mutant: m, inject: inject}.in(ctx), process, r) })
 		}
 	}
 	steps, choice = runSchedule(schedule, requests, lost)
