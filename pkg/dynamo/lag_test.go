@@ -2,13 +2,18 @@ package dynamo_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/test/dynamotest"
 )
@@ -32,6 +37,7 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 	var query struct {
 		IndexName                 string
 		Limit                     int
+		ScanIndexForward          bool
 		ExpressionAttributeValues map[string]struct{ S string }
 	}
 	if err := json.Unmarshal(ask, &query); err != nil || query.IndexName == "" || l.queries == 0 {
@@ -57,20 +63,31 @@ func (l *lag) intercept(operation string, r *http.Request, send http.RoundTrippe
 	answer.Items = slices.DeleteFunc(answer.Items, func(it map[string]any) bool {
 		return !l.shown[it["pk"].(map[string]any)["S"].(string)]
 	})
+	var bounds []string // of the sort key; the third value is the partition key
+	for _, value := range query.ExpressionAttributeValues {
+		if value.S != "acme/test" {
+			bounds = append(bounds, value.S)
+		}
+	}
+	slices.Sort(bounds)
 	for _, it := range l.gone {
-		if created(it) < query.ExpressionAttributeValues[":from"].S {
+		if created(it) >= bounds[0] && created(it) <= bounds[1] {
 			answer.Items = append(answer.Items, it)
 		}
 	}
 	slices.SortFunc(answer.Items, func(a, b map[string]any) int {
-		return -bytes.Compare([]byte(created(a)), []byte(created(b)))
+		order := strings.Compare(created(a), created(b))
+		if !query.ScanIndexForward {
+			order = -order
+		}
+		return order
 	})
-	if len(answer.Items) > query.Limit {
+	if query.Limit > 0 && len(answer.Items) > query.Limit {
 		answer.Items = answer.Items[:query.Limit]
 		answer.LastEvaluatedKey = answer.Items[query.Limit-1]
 	}
 	for i, it := range answer.Items {
-		answer.Items[i] = map[string]any{"pk": it["pk"], "sk": it["sk"]}
+		answer.Items[i] = map[string]any{"created_at": it["created_at"]}
 	}
 	late, err := json.Marshal(answer)
 	if err != nil {
@@ -150,4 +167,102 @@ func TestListsAreExactWhileTheIndexLags(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFirstPageHasNewLeadsWhileTheIndexLags creates leads 1 ms apart, and two more
+// of which the index knows nothing, however often it is asked.
+func TestFirstPageHasNewLeadsWhileTheIndexLags(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	table.Now = func() time.Time { return now }
+	meter.Now = table.Now
+	var m model
+	create := func() {
+		now = now.Add(time.Millisecond)
+		l, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.add(l)
+	}
+	for range 60 {
+		create()
+	}
+	late := &lag{shown: map[string]bool{}, queries: 1000}
+	for _, l := range m.leads {
+		late.shown["acme/test/"+string(l.ID)] = true
+	}
+	create()
+	create()
+	meter.Fault = late.intercept
+	for _, q := range []lead.ListQuery{{Limit: 20}, {Limit: 20, Offset: 1}, {Limit: 20, StartingAfter: m.leads[0].ID}, {Limit: 100}} {
+		got, err := table.List(t.Context(), acme, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := differ(got, m.page(q)); d != "" {
+			t.Errorf("%s: %s", describe(q), d)
+		}
+	}
+}
+
+// TestListsDoNotFailUnderSteadyCreates lists while others create, with an index
+// that shows each lead a while later.
+func TestListsDoNotFailUnderSteadyCreates(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	table := dynamo.New(client, dynamotest.TableName)
+	const lagTime = 150 * time.Millisecond
+	meter.Fault = func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		return lateIndex(r, next, time.Now().Add(-lagTime))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var created sync.Map // of lead.ID, the time it was acknowledged
+	var writing sync.WaitGroup
+	for range 3 {
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				if l, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err == nil {
+					created.Store(l.ID, nil)
+				}
+			}
+		})
+	}
+	for range 30 {
+		before := contents(&created)
+		page, err := table.List(t.Context(), acme, lead.ListQuery{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := map[lead.ID]bool{}
+		for _, l := range page.Leads {
+			shown[l.ID] = true
+		}
+		missing := 0
+		for id := range before {
+			if len(page.Leads) > 0 && id >= page.Leads[len(page.Leads)-1].ID && !shown[id] {
+				missing++
+			}
+		}
+		if missing > 0 {
+			t.Errorf("the page lacks %d leads that were acknowledged before", missing)
+		}
+	}
+	stop()
+	writing.Wait()
+}
+
+// lateIndex answers a query of the index without the leads that were created
+// after a time.
+func lateIndex(r *http.Request, next http.RoundTripper, latest time.Time) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(body, []byte(`"IndexName"`)) {
+		upper := regexp.MustCompile(`\{"S":"\|~"\}`) // the end of the index
+		body = upper.ReplaceAll(body, []byte(`{"S":"`+latest.UTC().Format("2006-01-02T15:04:05.000000000Z")+`"}`))
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return next.RoundTrip(r)
 }
