@@ -55,7 +55,7 @@ func Open() *Table {
 	})
 	t := New(client, os.Getenv("LEADS_TABLE"))
 	if filters, ok := os.LookupEnv("LEADS_FILTERS"); ok {
-		t.Filters = strings.Split(filters, ",")
+		t.Filters = strings.FieldsFunc(filters, func(r rune) bool { return r == ',' })
 	}
 	return t
 }

@@ -9,6 +9,7 @@
 //	acme/test/once/3nq8…  once                an idempotency record: the id of the lead that was
 //	                                          created, and a hash of its values
 //	key/0ab1…             key                 an API key: the hash of its text
+//	tenants               acme/test           a tenant that has a key
 //	acme/test/counters    2026-03-01T09:3/0.1.0  counts of leads, see package counter, which has
 //	                                          also ~ here and the items of acme/test/snapshot
 //	acme/test/by/<series> createdAt           an index row of a filter: a lead with one value of

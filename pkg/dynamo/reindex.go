@@ -42,6 +42,9 @@ func (t *Table) Reindex(ctx context.Context, r Reindex) error {
 	if r.After != "" {
 		after = createdAt(r.After)
 	}
+	if err := t.addTenant(ctx, r.Tenant); err != nil {
+		return err
+	}
 	var read, changed atomic.Int64
 	for more := true; more; {
 		items, last, hasMore, err := t.nextItems(ctx, r.Tenant, after, endOfIndex)

@@ -68,7 +68,7 @@ func (t *Table) writeTransaction(ctx context.Context, tenant lead.Tenant, prepar
 		case anyWrite(err, 0, len(writes), codeConditionFailed):
 			return err
 		case late && outcomeUnknown:
-			return &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
+			return &lead.UnavailableError{RetryAfter: retryAfter, Err: &redactedError{describeError(err), err}}
 		case late:
 			t.ids.Reset() // ids that a wrong clock made may be in the future
 		case !retryer.IsErrorRetryable(err):
