@@ -106,6 +106,12 @@
 //     that, but not where values are many, and they are more code than they save.
 //   - Series are told apart by 66 bits of a hash. A user who reads things by an
 //     index of a series must compare the value itself.
+//   - A reader reads what is not sealed: the counter items of two to four windows.
+//     In ten minutes in which ten writers create a hundred things a second, these
+//     are 5 KB, with 20 values of a field 8 KB, with 200 values 133 KB. A thousand
+//     things a second, 24 in each write of two writers, are 1 KB, with 200 values
+//     6 KB, with 2,000 values 59 KB; then such a write takes 60 units more. A bulk
+//     change of 10,000 old things takes 2 KB (see size_test.go).
 //   - A shard writes up to some hundred times a second; there are 10,000.
 //   - The counts are those of the changes that are written through this package.
 //     Writes that bypass it must be counted again, see the user's audit.

@@ -23,8 +23,8 @@ const maxShards = 10_000
 // one outgrows pageSize. A write of many things with different values would fill
 // all pages alike, so it may fill a page up to bulkPageSize.
 const (
-	pageSize     = 900    // bytes
-	bulkPageSize = 30_000 // bytes
+	pageSize     = 900     // bytes
+	bulkPageSize = 100_000 // bytes
 	maxPages     = 256
 )
 
@@ -47,8 +47,14 @@ type Shard struct {
 	// What this process wrote in the window: it says how full the pages are.
 	window string
 	pages  uint32
-	counts map[string]map[string]bool // names of counts by sort key
+	counts map[string]*pageCounts // by sort key
 	recent []recentKey
+}
+
+// pageCounts is what this process wrote in a page.
+type pageCounts struct {
+	names map[string]bool
+	size  int // in bytes, without the key
 }
 
 // Acquire returns a shard that no other goroutine of this process uses.
@@ -103,30 +109,28 @@ func (s *Shards) use(number int) int {
 // the same route go to the same page, so that the same counts meet again.
 func (s *Shard) page(window, route string, counts map[string]int64, size int) string {
 	if s.window != window {
-		*s = Shard{number: s.number, window: window, pages: 1, counts: map[string]map[string]bool{}, recent: s.recent}
+		*s = Shard{number: s.number, window: window, pages: 1, counts: map[string]*pageCounts{}, recent: s.recent}
 	}
 	for ; ; s.pages *= 2 {
 		page := crc32.ChecksumIEEE([]byte(route)) % s.pages
 		sortKey := window + "/" + strconv.Itoa(s.number) + "." + strconv.Itoa(int(s.pages)) + "." + strconv.Itoa(int(page))
 		held := s.counts[sortKey]
-		sum := 0
-		for name := range held {
-			sum += countSize(name)
-		}
-		for name := range counts {
-			if !held[name] {
-				sum += countSize(name)
-			}
-		}
-		if sum > size && s.pages < maxPages && len(held) > 0 {
-			continue
-		}
 		if held == nil {
-			held = map[string]bool{}
+			held = &pageCounts{names: map[string]bool{}}
 			s.counts[sortKey] = held
 		}
+		more := 0
 		for name := range counts {
-			held[name] = true
+			if !held.names[name] {
+				more += countSize(name)
+			}
+		}
+		if held.size > 0 && held.size+more > size && s.pages < maxPages {
+			continue
+		}
+		held.size += more
+		for name := range counts {
+			held.names[name] = true
 		}
 		return sortKey
 	}
