@@ -113,6 +113,12 @@ func (h history) seed(ctx context.Context, table *dynamo.Table, whole bool) erro
 	return nil
 }
 
+// idAt returns an id of this time.
+func idAt(at time.Time) lead.ID {
+	id, _ := lead.IDAt(at, "000000000000")
+	return id
+}
+
 // figures is what a call cost.
 type figures struct {
 	requests int
@@ -201,8 +207,30 @@ func benchmark(b *testing.B, h history, computed *naive) (perLead naive) {
 	}
 
 	const noOther = " | | | | | |\n"
+	status := &lead.Filter{Field: statusField, Value: "Lead"}
+	middle := h.created(h.leads / 2)
+	for _, q := range []struct {
+		name string
+		q    lead.ListQuery
+	}{
+		{"first page of a status", lead.ListQuery{Filter: status}},
+		{"a status, offset " + thousands(float64(h.leads/2)), lead.ListQuery{Filter: status, Offset: int64(h.leads / 2)}},
+		{"the leads of a day", lead.ListQuery{From: middle.Truncate(24 * time.Hour), To: middle.Truncate(24*time.Hour).AddDate(0, 0, 1)}},
+		{"a status, in a range of 100 days and some seconds", lead.ListQuery{Filter: status, From: historyEnd.AddDate(0, 0, -100).Add(7 * time.Second), To: historyEnd.Add(-7 * time.Second)}},
+		{"after a cursor", lead.ListQuery{StartingAfter: idAt(middle)}},
+		{"a status, after a cursor", lead.ListQuery{Filter: status, StartingAfter: idAt(middle)}},
+	} {
+		q.q.Limit = 20
+		call := func() error {
+			_, err := table.List(ctx, acme, q.q)
+			return err
+		}
+		measure(1, call)
+		row("list, "+q.name, measure(5, call))
+		fmt.Print(noOther)
+	}
 	if computed == &perLead {
-		row(fmt.Sprintf("list, offset %s, totals, snapshots and rollups lost", thousands(float64(h.leads/2))), measure(1, func() error {
+		row(fmt.Sprintf("list, offset %s, totals and snapshots lost", thousands(float64(h.leads/2))), measure(1, func() error {
 			if err := table.LoseCaches(ctx, acme, never); err != nil {
 				return err
 			}
