@@ -208,7 +208,10 @@ func (sn *snapshot) parse(it item) {
 }
 
 // windowOfItem returns the window of a counter item.
-func windowOfItem(it item) string { return stringOf(it[attrSK])[:windowLength] }
+func windowOfItem(it item) string {
+	sortKey := stringOf(it[attrSK])
+	return sortKey[:min(windowLength, len(sortKey))]
+}
 
 // sizeOf returns how many bytes an item has, see
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.

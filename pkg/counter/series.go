@@ -104,6 +104,9 @@ func spanOf(sortKey, name string) (letter byte, s Series, span string, ok bool) 
 	if len(rest) >= seriesLength {
 		s, rest = Series(rest[:seriesLength]), rest[seriesLength:]
 	}
+	if len(sortKey) < windowLength {
+		return 0, "", "", false
+	}
 	window := sortKey[:windowLength]
 	switch {
 	case letter == deducted && len(rest) == len("260301"):

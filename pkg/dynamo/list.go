@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"overplane.dev/leads/pkg/counter"
@@ -158,15 +157,24 @@ func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
 	if l.series == counter.All {
 		rows = s.skip + l.q.Limit + spareRows
 	}
-	first := sync.OnceValue(func() indexRows { return l.readRows(ctx, s.indexPart, rows) })
 	_, wasEmpty := l.t.empty.Load(l.tenant)
 	isEarly := (l.isCursor() || l.q.Offset <= l.t.near) && !(wasEmpty && l.series == counter.All)
+	reading := make(chan indexRows, 1)
 	if isEarly {
-		go first() // while the counters are read
+		go func() { reading <- l.readRows(ctx, s.indexPart, rows) }() // while the counters are read
+	}
+	var first *indexRows // those that are read early
+	wait := func() {
+		if isEarly && first == nil {
+			rows := <-reading
+			first = &rows
+		}
 	}
 	var all indexRows // of a small filter
 	view, err := l.t.counters.Read(ctx, tenantName(l.tenant), l.series, func() (isSmall bool, err error) {
-		if all = first(); s.indexPart != l.all {
+		if wait(); first != nil && s.indexPart == l.all {
+			all = *first
+		} else {
 			all = l.readRows(ctx, l.all, smallFilter)
 		}
 		return !all.more, all.err
@@ -177,15 +185,11 @@ func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
 	case view == nil:
 		return l.pageOf(ctx, all.ids)
 	}
-	r := &indexReader{listing: l, view: view, spans: view.Spans()}
-	if isEarly {
-		rows := first()
-		if rows.err != nil {
-			return page, rows.err
-		}
-		r.first = &rows
+	if wait(); first != nil && first.err != nil {
+		return page, first.err
 	}
-	l.noteEmpty(view.Total() == 0 && (r.first == nil || len(r.first.ids) == 0))
+	r := &indexReader{listing: l, view: view, spans: view.Spans(), first: first}
+	l.noteEmpty(view.Total() == 0 && (first == nil || len(first.ids) == 0))
 	things := view.Everything()
 	if l.all.after != "" || l.all.before != endOfIndex {
 		if things, err = view.Between(ctx, l.all.after, l.all.before, r.countPart(ctx)); err != nil {

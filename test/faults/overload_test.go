@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -218,10 +219,10 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The network does not work in synctest, so responses are recorded.
-			var recorded []injector
+			var recorded []recording
 			o.action.run(withInjector(t.Context(), func(c *call) (*http.Response, error) {
 				if isOperation("SendMessageBatch", "PutEvents")(c) { // these need no network
-					recorded = append(recorded, (*call).send)
+					recorded = append(recorded, recording{c.operation, false, (*call).send})
 					return c.send()
 				}
 				resp, err := c.send()
@@ -234,7 +235,7 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 					again.Body, again.Request = io.NopCloser(bytes.NewReader(body)), c.request
 					return &again, nil
 				}
-				recorded = append(recorded, replay)
+				recorded = append(recorded, recording{c.operation, bytes.Contains(c.body, []byte("IndexName")), replay})
 				return replay(c)
 			}), f)
 			for n := range recorded {
@@ -242,7 +243,7 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						f.newServices(time.Minute)
 						f.restart()
-						ctx, cancel := context.WithTimeout(withInjector(t.Context(), startingAt(0, hang, recorded[:n]...)), left)
+						ctx, cancel := context.WithTimeout(withInjector(t.Context(), replayThenHang(recorded[:n])), left)
 						defer cancel()
 						got := o.action.run(ctx, f)
 						if ctx.Err() != nil {
@@ -256,6 +257,35 @@ func TestResponseBeforeLambdaDeadline(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// recording is a call whose response is recorded.
+type recording struct {
+	operation string
+	ofIndex   bool
+	replay    injector
+}
+
+// replayThenHang answers each call with the next recorded response to a call of
+// its kind: a list makes two different calls at the same time. When there is none
+// left, the database hangs.
+func replayThenHang(recorded []recording) injector {
+	var mu sync.Mutex
+	left := slices.Clone(recorded)
+	return func(c *call) (*http.Response, error) {
+		mu.Lock()
+		i := slices.IndexFunc(left, func(r recording) bool {
+			return r.operation == c.operation && r.ofIndex == bytes.Contains(c.body, []byte("IndexName"))
+		})
+		if i < 0 {
+			mu.Unlock()
+			return hang(c)
+		}
+		replay := left[i].replay
+		left = slices.Delete(left, i, i+1)
+		mu.Unlock()
+		return replay(c)
 	}
 }
 
