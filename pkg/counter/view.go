@@ -147,15 +147,15 @@ func (v *View) RecentKeys() (shards []RecentKeys) {
 	return shards
 }
 
-// LeftOfLate reports whether things left the series within the last half hour or
+// LeftRecently reports whether things left the series within the last half hour or
 // so. An index may still show them.
-func (v *View) LeftOfLate() (leftOfLate bool) {
+func (v *View) LeftRecently() (leftRecently bool) {
 	for _, it := range itemsAfter(v.sealed, v.items) {
 		eachCount(it, v.series, func(letter byte, _ string, n int64) {
-			leftOfLate = leftOfLate || letter == deducted && n > 0
+			leftRecently = leftRecently || letter == deducted && n > 0
 		})
 	}
-	return leftOfLate
+	return leftRecently
 }
 
 // Day returns the day of a timestamp.

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -52,7 +53,7 @@ func (t *Table) readIndex(ctx context.Context, tenant lead.Tenant, s counter.Ser
 		query.IndexName = aws.String(indexName)
 	}
 	if limit > 0 {
-		query.Limit = aws.Int32(int32(limit))
+		query.Limit = aws.Int32(int32(min(limit, math.MaxInt32)))
 	}
 	pages := dynamodb.NewQueryPaginator(t.client, query)
 	for (limit == 0 || len(ids) < limit) && pages.HasMorePages() {

@@ -189,7 +189,7 @@ func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
 		return page, first.err
 	}
 	r := &indexReader{listing: l, view: view, spans: view.Spans(), first: first}
-	l.noteEmpty(view.Total() == 0 && (first == nil || len(first.ids) == 0))
+	l.rememberEmpty(view.Total() == 0 && (first == nil || len(first.ids) == 0))
 	things := view.Everything()
 	if l.all.after != "" || l.all.before != endOfIndex {
 		if things, err = view.Between(ctx, l.all.after, l.all.before, r.countPart(ctx)); err != nil {
@@ -226,9 +226,9 @@ func (l *listing) readRows(ctx context.Context, part indexPart, limit int) (rows
 	return rows
 }
 
-// noteEmpty remembers whether the tenant has no leads, so that the next list
+// rememberEmpty remembers whether the tenant has no leads, so that the next list
 // need not read the index at once.
-func (l *listing) noteEmpty(isEmpty bool) {
+func (l *listing) rememberEmpty(isEmpty bool) {
 	switch {
 	case !isEmpty:
 		l.t.empty.Delete(l.tenant)
@@ -266,7 +266,7 @@ type indexReader struct {
 }
 
 // mayBeStale reports whether the index may show leads that are deleted.
-func (r *indexReader) mayBeStale() bool { return r.series == counter.All && r.view.LeftOfLate() }
+func (r *indexReader) mayBeStale() bool { return r.series == counter.All && r.view.LeftRecently() }
 
 // findStart returns where the page of an offset starts.
 func (r *indexReader) findStart(ctx context.Context, things counter.Range) (pageStart, error) {
@@ -333,7 +333,7 @@ func (r *indexReader) rowsFrom(ctx context.Context, s pageStart, limit int) (ids
 			if ids, lags, err = r.addRecent(ctx, ids, more, s); err != nil {
 				return nil, false, err
 			}
-			lags = lags || mustCompare && countBuckets(ids)[s.place.From] != s.place.Count
+			lags = lags || mustCompare && countBetween(ids, s.place.From, s.place.To) != s.place.Count
 		}
 		if !lags || !r.wait(ctx) {
 			return ids[min(s.skip, len(ids)):], more, nil
@@ -356,7 +356,7 @@ func (r *indexReader) wait(ctx context.Context) bool {
 	return true
 }
 
-// addRecent adds leads that were created of late to rows of an index that lacks
+// addRecent adds leads that were created recently to rows of an index that lacks
 // them, and reports whether the index still lacks others. On the
 // first page, a lead that it adds may have been deleted since.
 func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s pageStart) (all []lead.ID, lags bool, err error) {
@@ -414,6 +414,16 @@ func leadIDs(leads []lead.Lead) []lead.ID {
 	return ids
 }
 
+// countBetween counts the leads from one bound to before another.
+func countBetween(ids []lead.ID, from, to string) (n int64) {
+	for _, id := range ids {
+		if at := createdAt(id); at >= from && at < to {
+			n++
+		}
+	}
+	return n
+}
+
 func countBuckets(ids []lead.ID) map[string]int64 {
 	n := map[string]int64{}
 	for _, id := range ids {
@@ -437,7 +447,7 @@ func (r *indexReader) countPart(ctx context.Context) func(piece counter.Place, f
 			}
 			n := int64(len(ids))
 			if isRight := n == piece.Count || n > piece.Count && !r.mayBeStale(); isRight || !r.wait(ctx) {
-				return int64(len(slices.DeleteFunc(ids, func(id lead.ID) bool { return createdAt(id) < from || createdAt(id) >= to }))), nil
+				return countBetween(ids, from, to), nil
 			}
 		}
 	}
