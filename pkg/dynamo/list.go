@@ -32,6 +32,9 @@ const (
 	// of the time it has left.
 	maxIndexWait = 3 * time.Second
 
+	// maxAttempts is how many times a list is made in all.
+	maxAttempts = 4
+
 	// recentTime is how long after its creation the index may lack a lead that
 	// the counters name.
 	recentTime = 10 * time.Second
@@ -56,13 +59,13 @@ func (t *Table) List(ctx context.Context, tenant lead.Tenant, q lead.ListQuery) 
 		l.series = counter.SeriesOf(lead.Fields[q.Filter.Field].Name, l.key)
 		if isCounted(q.Filter.Field) {
 			page, err = l.listCounted(ctx)
-		} else {
-			var rows indexRows
-			if rows = l.readRows(ctx, l.all, 0); rows.err != nil {
-				return page, rows.err
-			}
-			page, err = l.pageOf(ctx, rows.ids)
+			break
 		}
+		rows := l.readRows(ctx, l.all, 0)
+		if rows.err != nil {
+			return page, rows.err
+		}
+		page, err = l.pageOf(ctx, rows.ids)
 	}
 	if err != nil {
 		return lead.Page{}, err
@@ -100,6 +103,8 @@ type listing struct {
 
 	series counter.Series // of the filter
 	key    string         // that the value of a lead must have
+
+	waited time.Duration // for the index
 }
 
 func (l *listing) isCursor() bool { return l.q.StartingAfter != "" || l.q.EndingBefore != "" }
@@ -150,8 +155,20 @@ func (l *listing) pageOf(ctx context.Context, ids []lead.ID) (page lead.Page, er
 	return page, nil
 }
 
-// listCounted lists all leads, or by a filter whose leads are counted.
+// listCounted lists all leads, or by a filter whose leads are counted. If leads
+// are deleted meanwhile, the page can be shorter than the number of leads says.
+// Then listCounted lists again, a few times.
 func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
+	for attempt := 1; ; attempt++ {
+		page, err = l.listOnce(ctx)
+		isWhole := l.isCursor() || int64(len(page.Leads)) >= min(int64(l.q.Limit), page.Total-l.q.Offset)
+		if err != nil || isWhole || attempt == maxAttempts || !l.wait(ctx) {
+			return page, err
+		}
+	}
+}
+
+func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	s := l.directStart()
 	rows := max(s.skip+l.q.Limit+spareRows, smallFilter)
 	if l.series == counter.All {
@@ -259,10 +276,9 @@ func (l *listing) fetch(ctx context.Context, ids []lead.ID) ([]lead.Lead, error)
 // is skipped before the page, an offset is then found by the counters.
 type indexReader struct {
 	*listing
-	view   *counter.View
-	spans  map[string]int64 // leads by bucket, as far as the view has them
-	first  *indexRows       // those that were read at the same time as the counters
-	waited time.Duration
+	view  *counter.View
+	spans map[string]int64 // leads by bucket, as far as the view has them
+	first *indexRows       // those that were read at the same time as the counters
 }
 
 // mayBeStale reports whether the index may show leads that are deleted.
@@ -343,16 +359,16 @@ func (r *indexReader) rowsFrom(ctx context.Context, s pageStart, limit int) (ids
 
 // wait waits a moment for the index. It returns false if it has waited long
 // enough.
-func (r *indexReader) wait(ctx context.Context) bool {
+func (l *listing) wait(ctx context.Context) bool {
 	most := maxIndexWait
 	if deadline, ok := ctx.Deadline(); ok {
 		most = min(most, time.Until(deadline)/2)
 	}
-	pause := max(20*time.Millisecond, r.waited/2)
-	if r.waited+pause > most || sleepContext(ctx, pause) != nil {
+	pause := max(20*time.Millisecond, l.waited/2)
+	if l.waited+pause > most || sleepContext(ctx, pause) != nil {
 		return false
 	}
-	r.waited += pause
+	l.waited += pause
 	return true
 }
 
