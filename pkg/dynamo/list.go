@@ -3,6 +3,7 @@ package dynamo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -28,12 +29,9 @@ const (
 	// its count.
 	maxBucketRows = 2000
 
-	// maxIndexWait is how long a list waits for an index that lags, at most half
-	// of the time it has left.
+	// maxIndexWait is how long a list waits for an index that lags, or for
+	// deletes to end, at most half of the time it has left.
 	maxIndexWait = 3 * time.Second
-
-	// maxAttempts is how many times a list is made in all.
-	maxAttempts = 4
 
 	// recentTime is how long after its creation the index may lack a lead that
 	// the counters name.
@@ -105,6 +103,7 @@ type listing struct {
 	key    string         // that the value of a lead must have
 
 	waited time.Duration // for the index
+	isLast bool          // there is no time to list again
 }
 
 func (l *listing) isCursor() bool { return l.q.StartingAfter != "" || l.q.EndingBefore != "" }
@@ -155,16 +154,21 @@ func (l *listing) pageOf(ctx context.Context, ids []lead.ID) (page lead.Page, er
 	return page, nil
 }
 
+// errIndexLag means that the index shows other leads than the counters.
+var errIndexLag = errors.New("the index lags behind the counters")
+
 // listCounted lists all leads, or by a filter whose leads are counted. If leads
-// are deleted meanwhile, the page can be shorter than the number of leads says.
-// Then listCounted lists again, a few times.
+// are deleted meanwhile, the page can be shorter than the number of leads says, or
+// the index can differ from the counters. Then listCounted waits and lists again.
+// In the end it returns what there is.
 func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
-	for attempt := 1; ; attempt++ {
+	for {
 		page, err = l.listOnce(ctx)
 		isWhole := l.isCursor() || int64(len(page.Leads)) >= min(int64(l.q.Limit), page.Total-l.q.Offset)
-		if err != nil || isWhole || attempt == maxAttempts || !l.wait(ctx) {
+		if l.isLast || err == nil && isWhole || err != nil && err != errIndexLag {
 			return page, err
 		}
+		l.isLast = !l.wait(ctx)
 	}
 }
 
@@ -349,9 +353,12 @@ func (r *indexReader) rowsFrom(ctx context.Context, s pageStart, limit int) (ids
 			if ids, lags, err = r.addRecent(ctx, ids, more, s); err != nil {
 				return nil, false, err
 			}
-			lags = lags || mustCompare && countBetween(ids, s.place.From, s.place.To) != s.place.Count
 		}
-		if !lags || !r.wait(ctx) {
+		switch {
+		case lags && r.wait(ctx):
+		case mustCompare && !r.isLast && countBetween(ids, s.place.From, s.place.To) != s.place.Count:
+			return nil, false, errIndexLag
+		default:
 			return ids[min(s.skip, len(ids)):], more, nil
 		}
 	}
