@@ -108,7 +108,7 @@ func TestCreateAndDeleteCosts(t *testing.T) {
 }
 
 // TestCreateCostsTheSameAllPeriodLong creates and deletes for ten minutes, with
-// a new process every minute: no page of the books may outgrow 1 KB.
+// a new process every minute: no counter item may outgrow 1 KB.
 func TestCreateCostsTheSameAllPeriodLong(t *testing.T) {
 	process, meter, now := newProcesses(t, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	for range 10 {
@@ -174,7 +174,7 @@ func TestListCostOfAQuietTenant(t *testing.T) {
 				}
 			}
 			if moved > 4 {
-				t.Errorf("the balance was moved %d times in two days, want at most 4", moved)
+				t.Errorf("the total was brought forward %d times in two days, want at most 4", moved)
 			}
 		})
 	}
@@ -222,8 +222,8 @@ func TestListCostAfterABurst(t *testing.T) {
 	}
 }
 
-// TestListCostInSteadyWriting has writers create a lead in every cell, each in
-// a lane of its own, which is the most that they can put into the books.
+// TestListCostInSteadyWriting has writers create a lead every two seconds, each in
+// a shard of its own, which is the most that they can add to the counter items.
 func TestListCostInSteadyWriting(t *testing.T) {
 	for _, test := range []struct{ writers, minutes int }{{1, 60}, {2, 30}, {16, 2}, {32, 1}} {
 		t.Run(fmt.Sprintf("of %d writers for %d minutes", test.writers, test.minutes), func(t *testing.T) {
@@ -232,21 +232,21 @@ func TestListCostInSteadyWriting(t *testing.T) {
 				t.Fatal(err)
 			}
 			leads, moved := int64(0), 0
-			for cell := range test.minutes * 30 {
+			for i := range test.minutes * 30 {
 				if _, err := table.CreateTogether(t.Context(), acme, lead.Defaults(), test.writers); err != nil {
 					t.Fatal(err)
 				}
 				leads += int64(test.writers)
 				*now = now.Add(2 * time.Second)
-				if cell%30 == 29 {
-					cost{4, 22, 1}.expect(t, meter, fmt.Sprint("after minute ", cell/30), page(t, table, acme, 0, 20, leads))
+				if i%30 == 29 {
+					cost{4, 22, 1}.expect(t, meter, fmt.Sprint("after minute ", i/30), page(t, table, acme, 0, 20, leads))
 					if requests, _, _ := meter.Cost(); requests == 4 {
 						moved++
 					}
 				}
 			}
 			if moved > test.minutes/8 {
-				t.Errorf("the balance was moved %d times in %d minutes", moved, test.minutes)
+				t.Errorf("the total was brought forward %d times in %d minutes", moved, test.minutes)
 			}
 		})
 	}
@@ -264,7 +264,7 @@ func evenly(start time.Time, apart time.Duration, n int) iter.Seq[time.Time] {
 }
 
 // TestListCostInTenMillionLeads lists at offsets in ten million leads of five
-// years. There are the calendar, the balance, and the leads and books of the
+// years. There are the total, the snapshot, and the leads and counter items of the
 // days that are looked at; there need be no others.
 func TestListCostInTenMillionLeads(t *testing.T) {
 	const (
@@ -286,7 +286,7 @@ func TestListCostInTenMillionLeads(t *testing.T) {
 	if err := table.SeedHistory(t.Context(), acme, lead.Defaults(), counts); err != nil {
 		t.Fatal(err)
 	}
-	// seed makes the books of a day, and of each 1,000 of its leads the newest 200,
+	// seed makes the counter items of a day, and of each 1,000 of its leads the newest 200,
 	// and the last page.
 	seed := func(day time.Time, leads int) {
 		t.Helper()
@@ -318,8 +318,8 @@ func TestListCostInTenMillionLeads(t *testing.T) {
 	}
 
 	seed(last, today)
-	// The first list brings the balance forward, and the first deep one the
-	// calendar.
+	// The first list brings the total forward, and the first deep one the
+	// snapshot.
 	expect(cost{5, 30, 1}, 0, now.Add(-apart))
 	expect(cost{3, 22, 0}, 0, now.Add(-apart))
 	expect(cost{7, 50, 10}, 150, now.Add(-151*apart))
@@ -376,7 +376,7 @@ func TestListCostAfterAPause(t *testing.T) {
 		}
 		*now = now.Add(7 * time.Minute)
 	}
-	// The first brings the balance forward, the next the calendar.
+	// The first brings the total forward, the next the snapshot.
 	for _, call := range []string{"the first", "the second", "the third"} {
 		cost{8, 50, 1}.expect(t, meter, call, page(t, table, acme, 150, 20, 300))
 	}
