@@ -1,32 +1,33 @@
-// Package leadfile reads and writes files of leads, as NDJSON or CSV. It reads a
-// file as a stream, one row at a time, so a file can have any size.
+// Package leadfile reads and writes files of leads. It reads a file as a stream,
+// one row at a time, so a file can have any size.
 //
-// Each row becomes the JSON of a create, which [lead.ParseChanges] checks later.
-// An invalid row is an error of this row only, with its line number, and the rows
-// after it are read. An invalid CSV header is an error of the file.
+// [NewReader] recognises how a file is written from its first 64 KB: as CSV with
+// any usual separator, NDJSON or a JSON array; in UTF-8 or UTF-16; with LF, CRLF
+// or CR; with text before the header. It recognises the columns of a CSV file by
+// the names of fields and by the names that exporters use. For example
 //
-// An NDJSON file has one JSON object in each line. A CSV file follows RFC 4180:
-// the header has field names, commas separate the cells, and a cell in quotes may
-// contain commas, doubled quotes and line breaks. An empty cell means that the
-// field is not sent, and a row with only empty cells is ignored. For example
+//	E-mail Address;Company;Email Opt Out
+//	ada@example.com;Northwind;no
 //
-//	lead_name,disabled,city
-//	Ada,TRUE,
+// has one row, {"email_id":"ada@example.com","company_name":"Northwind",
+// "unsubscribed":false}. Where a column is not recognised, the caller must decide:
+// see [Undecided].
 //
-// has one row, {"lead_name":"Ada","disabled":true}.
-//
-// Both formats are UTF-8, with or without a byte order mark. Lines end with LF or
-// CRLF, and empty lines are ignored.
+// Each row becomes the JSON of a create. An invalid row is an error of this row
+// only, and the rows after it are read.
 package leadfile
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"overplane.dev/leads/pkg/lead"
 )
 
 // MaxRow is the maximum size of a row in bytes. The body of a create has the same
@@ -38,12 +39,13 @@ type Format int
 
 // The formats.
 const (
-	NDJSON Format = iota + 1
-	CSV
+	NDJSON    Format = iota + 1 // one JSON object in each line
+	CSV                         // RFC 4180, with any separator
+	JSONArray                   // one JSON array of objects
 )
 
-// FormatOf returns the format of a file with this name, or an error if the name
-// does not end in .csv, .ndjson or .jsonl.
+// FormatOf returns the format of a file to write, or an error if its name does
+// not end in .csv, .ndjson or .jsonl.
 func FormatOf(name string) (Format, error) {
 	switch name = strings.ToLower(name); {
 	case strings.HasSuffix(name, ".csv"):
@@ -54,27 +56,80 @@ func FormatOf(name string) (Format, error) {
 	return 0, errors.New("give the file a name that ends in .csv, .ndjson or .jsonl, because the name tells the format")
 }
 
+// Settings say how to read a file. The zero Settings suit most files.
+type Settings struct {
+	Map         map[string]string `json:"map,omitempty"`          // the field of a column; "" leaves the column out
+	SkipUnknown bool              `json:"skip_unknown,omitempty"` // leave out columns that are not recognised
+	Encoding    string            `json:"encoding,omitempty"`     // such as windows-1252; "" is UTF-8 or UTF-16
+	Decimal     string            `json:"decimal,omitempty"`      // "point" or "comma"; "" rejects ambiguous numbers
+	Empty       []string          `json:"empty,omitempty"`        // cells that mean an empty cell, in any case
+	KeepSpaces  bool              `json:"keep_spaces,omitempty"`  // keep white space around cells
+	ID          string            `json:"id,omitempty"`           // the column for Row.ID
+}
+
+// FileError is the error of a file that cannot be read at all, or of settings
+// that do not suit it. Its message says what to do.
+type FileError struct{ Message string }
+
+func (e *FileError) Error() string { return e.Message }
+
+func fileError(format string, args ...any) *FileError {
+	return &FileError{fmt.Sprintf(format, args...)}
+}
+
 // Row is one row of a file.
 type Row struct {
-	Line int    // line number of its beginning; the first line is 1
-	JSON []byte // the body of a create, not checked yet; nil if Err is set
-	Text []byte // the row in the file without its line end; only the beginning if it is too long
-	Err  error  // why the row cannot be read
+	Line    int           // line number of its beginning; the first line is 1
+	JSON    []byte        // the body of a create; nil if the row cannot be split into cells
+	Changes []lead.Change // the fields in JSON
+	Text    []byte        // the row in the file without its line end; only the beginning if it is too long
+	Cells   []string      // the cells in the file; nil if Text cannot be split, or is JSON
+	ID      string        // the cell in the column Settings.ID
+
+	// Err is why the row can never become a lead, or nil. It is a
+	// [lead.ValidationError] or a [*lead.SyntaxError].
+	Err error
 }
 
 // Position is a place between two rows. Reading can continue there.
 type Position struct {
-	Offset int64    `json:"offset"`           // bytes before it
-	Lines  int      `json:"lines"`            // line ends before it
-	Header []string `json:"header,omitempty"` // of a CSV file
+	Offset int64   `json:"offset"`           // bytes before it, counted in UTF-8
+	Lines  int     `json:"lines"`            // line ends before it
+	Layout *Layout `json:"layout,omitempty"` // nil only at the beginning of a file
+}
+
+// Start returns the offset in the file where the content for [NewReader] must
+// begin. It is 0 for a file that is not in UTF-8.
+func (p Position) Start() int64 {
+	if p.Layout != nil && p.Layout.Encoding == "utf-8" {
+		return p.Offset
+	}
+	return 0
+}
+
+// Layout is how a file is written and what its columns become.
+type Layout struct {
+	Format      Format   `json:"format"`
+	Encoding    string   `json:"encoding"`
+	Separator   string   `json:"separator,omitempty"` // of the cells, one byte
+	LineEnd     string   `json:"line_end,omitempty"`  // last byte of the end of a row
+	Columns     []Column `json:"columns,omitempty"`
+	Own         bool     `json:"own,omitempty"`        // the columns are named like fields
+	EmptyText   bool     `json:"empty_text,omitempty"` // "" is an empty text and not an empty cell
+	Decimal     string   `json:"decimal,omitempty"`
+	Empty       []string `json:"empty,omitempty"`
+	KeepSpaces  bool     `json:"keep_spaces,omitempty"`
+	SkipUnknown bool     `json:"skip_unknown,omitempty"`
+	ID          string   `json:"id,omitempty"`
+
+	fields []*lead.Field // of the columns; nil for a column that is left out
 }
 
 // Reader reads rows. Create one with [NewReader].
 type Reader struct {
 	buf     *bufio.Reader
 	pos     Position
-	format  Format
-	columns []column // of a CSV file
+	skipped int
 }
 
 // bufferSize is several times the longest row, so that data in the buffer is
@@ -83,37 +138,50 @@ const bufferSize = 4 * MaxRow
 
 const byteOrderMark = "\ufeff"
 
-// NewReader returns a reader of the rows of a file. The content must begin at
-// the position; the zero Position is the beginning of the file. There, NewReader
-// reads the header of a CSV file. It returns a [*HeaderError] for an invalid
-// header.
-func NewReader(content io.Reader, format Format, from Position) (*Reader, error) {
-	r := &Reader{buf: bufio.NewReaderSize(content, bufferSize), pos: from, format: format}
-	if from.Offset == 0 {
-		if mark, _ := r.buf.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
-			r.skip(len(mark))
+func newBuffer(content io.Reader) *bufio.Reader { return bufio.NewReaderSize(content, bufferSize) }
+
+// NewReader returns a reader of the rows of a file from a position on. The zero
+// Position is the beginning of the file: there, NewReader recognises the layout,
+// with the help of the name and the settings. At another position it uses the
+// layout of the position. The content must begin at from.Start().
+//
+// It returns a [*FileError] if the content is no file of leads.
+func NewReader(content io.Reader, name string, s Settings, from Position) (*Reader, error) {
+	r := &Reader{buf: newBuffer(content), pos: from}
+	if from.Layout == nil {
+		if err := r.detectLayout(name, s); err != nil {
+			return nil, err
 		}
-	}
-	if format == NDJSON {
-		return r, nil
-	}
-	if len(r.pos.Header) == 0 {
-		if err := r.readHeader(); err != nil {
+	} else {
+		r.decode()
+		if _, err := io.CopyN(io.Discard, r.buf, from.Offset-from.Start()); err != nil {
 			return nil, err
 		}
 	}
-	r.columns = columnsOf(r.pos.Header)
+	l := r.pos.Layout
+	l.Separator, l.LineEnd = cmp.Or(l.Separator, ","), cmp.Or(l.LineEnd, "\n")
+	for _, c := range l.Columns {
+		l.fields = append(l.fields, fieldNamed(c.Field))
+	}
 	return r, nil
 }
+
+// Columns returns the columns of a CSV file, or nil. Those without a name are
+// empty.
+func (r *Reader) Columns() []Column { return r.pos.Layout.Columns }
+
+// Skipped returns how many lines before the header were skipped, 0 if they were
+// empty.
+func (r *Reader) Skipped() int { return r.skipped }
 
 // Position returns the place after the last row that was read.
 func (r *Reader) Position() Position { return r.pos }
 
 // Errors of a row.
 var (
-	errTooLong = fmt.Errorf("the row is longer than %d bytes, or a quote in it is never closed: shorten it, or double the quotes inside its cells", MaxRow)
-	errNotUTF8 = errors.New("the row is not valid UTF-8: save the file as UTF-8")
-	errQuotes  = errors.New("the row's quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it")
+	errTooLong = fmt.Errorf("it is longer than %d bytes, or a quote in it is never closed: shorten it, or double the quotes inside its cells", MaxRow)
+	errNotUTF8 = errors.New("it contains a character that is not in the encoding of the file: save the file as UTF-8")
+	errQuotes  = errors.New("its quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it")
 )
 
 // Read returns the next row, or io.EOF after the last row. Other errors are those
@@ -136,26 +204,43 @@ func (r *Reader) readRow() (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	row := Row{Line: r.pos.Lines + 1, Text: bytes.Clone(trimLineEnd(text))}
-	row.JSON, row.Err = r.parseRow(row.Text)
-	if row.Err != errQuotes && row.Err != errTooLong {
+	row := Row{Line: r.pos.Lines + 1, Text: bytes.Clone(r.trimLineEnd(text))}
+	if r.pos.Layout.Format == JSONArray {
+		object := bytes.TrimLeft(row.Text, " \t\r\n[],")
+		row.Line += bytes.Count(row.Text[:len(row.Text)-len(object)], []byte{'\n'})
+		row.Text = bytes.TrimRight(object, " \t\r\n],")
+	}
+	err = r.parseRow(&row)
+	if err != nil {
+		row.Err = &lead.SyntaxError{Message: "This row is not valid: " + err.Error() + "."}
+	}
+	if err != errQuotes && err != errTooLong {
 		r.skip(len(text))
 		return row, nil
 	}
-	if end := bytes.IndexByte(text, '\n'); end >= 0 {
+	if end := bytes.IndexByte(text, r.pos.Layout.LineEnd[0]); end >= 0 {
 		row.Text = row.Text[:min(end, len(row.Text))]
 		r.skip(end + 1)
 		return row, nil
 	}
 	r.skip(len(text))
-	if row.Err == errTooLong {
-		err = r.skipLine()
+	if err == errTooLong {
+		return row, r.skipLine()
 	}
-	return row, err
+	return row, nil
 }
 
-func trimLineEnd(text []byte) []byte {
-	return bytes.TrimSuffix(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\r'})
+func (r *Reader) trimLineEnd(text []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(text, []byte(cmp.Or(r.pos.Layout.LineEnd, "\n"))), []byte{'\r'})
+}
+
+// peek returns the next n bytes, or all if there are fewer.
+func (r *Reader) peek(n int) ([]byte, error) {
+	text, err := r.buf.Peek(n)
+	if err == io.EOF {
+		err = nil
+	}
+	return text, err
 }
 
 // peekRow returns the next row with its line end, or the first MaxRow bytes and
@@ -177,55 +262,119 @@ func (r *Reader) peekRow() ([]byte, error) {
 
 // rowLength returns the length of the first row with its line end, or 0 if the
 // text ends before the row does. A line break is inside a cell if an odd number of
-// quotes precedes it; a doubled quote counts as two.
+// quotes precedes it; a doubled quote counts as two. In a JSON array, a row is an
+// object with everything before it.
 func (r *Reader) rowLength(text []byte) int {
+	l := r.pos.Layout
+	if l.Format == JSONArray {
+		return objectLength(text)
+	}
 	quoted := false
 	for i, c := range text {
 		switch {
-		case c == '"' && r.format == CSV:
+		case c == '"' && l.Format == CSV:
 			quoted = !quoted
-		case c == '\n' && !quoted:
+		case c == l.LineEnd[0] && !quoted:
 			return i + 1
 		}
 	}
 	return 0
 }
 
-// parseRow returns the row as the JSON of a create, or nil if the row is empty.
-func (r *Reader) parseRow(text []byte) ([]byte, error) {
-	switch {
-	case len(bytes.Trim(text, " \t\r")) == 0:
-		return nil, nil
-	case len(text) > MaxRow:
-		return nil, errTooLong
-	case r.format == NDJSON && utf8.Valid(text):
-		return text, nil
-	case r.format == NDJSON:
-		return nil, errNotUTF8
+// objectLength returns the length of a text up to the end of its first JSON
+// object, or of something else that is between commas. It returns 0 if the text
+// ends before that does.
+func objectLength(text []byte) int {
+	depth, quoted, other := 0, false, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+			other = other || depth == 0
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			if depth--; depth <= 0 {
+				return i + 1
+			}
+		case depth == 0 && c == ',' && other:
+			return i + 1
+		case depth == 0 && !bytes.ContainsRune([]byte(" \t\r\n[],"), rune(c)):
+			other = true
+		}
 	}
-	// Quotes are checked before UTF-8, because they tell where the row ends.
-	record, err := splitCells(string(text))
+	return 0
+}
+
+// parseRow parses the text of a row. An empty row gets neither JSON nor an error.
+// The error returned is one of the text; an error of the values is in the row.
+func (r *Reader) parseRow(row *Row) (err error) {
+	l := r.pos.Layout
+	var cells []cell
 	switch {
-	case err != nil:
-		return nil, err
-	case !utf8.Valid(text):
-		return nil, errNotUTF8
+	case len(bytes.Trim(row.Text, " \t\r")) == 0:
+		return nil
+	case len(row.Text) > MaxRow:
+		return errTooLong
+	case l.Format == CSV:
+		// Quotes are checked before UTF-8, because they tell where the row ends.
+		if cells, err = splitCells(string(row.Text), l.Separator[0]); err != nil {
+			return err
+		}
+		row.Cells = textsOf(cells)
 	}
-	return toJSON(r.columns, record)
+	if !utf8.Valid(row.Text) || l.Encoding != "utf-8" && bytes.ContainsRune(row.Text, utf8.RuneError) {
+		return errNotUTF8
+	}
+	if row.JSON = row.Text; l.Format == CSV {
+		if row.JSON = l.toJSON(cells); row.JSON == nil {
+			return l.checkExtra(cells)
+		}
+		if err := l.checkExtra(cells); err != nil {
+			return err
+		}
+	}
+	for i, c := range cells[:min(len(cells), len(l.Columns))] {
+		if l.Columns[i].Name == l.ID {
+			row.ID = strings.TrimSpace(c.text)
+		}
+	}
+	row.Changes, row.Err = lead.ParseChanges(row.JSON)
+	if found := (lead.ValidationError)(nil); l.Format == CSV && errors.As(row.Err, &found) {
+		row.Err = l.explain(found, cells)
+	}
+	return nil
+}
+
+// checkExtra returns an error if a cell is in no column with a name.
+func (l *Layout) checkExtra(cells []cell) error {
+	for i, c := range cells {
+		if i < len(l.Columns) && (l.Columns[i].Name != "" || l.SkipUnknown) || strings.TrimSpace(c.text) == "" {
+			continue
+		}
+		if i < len(l.Columns) {
+			return fmt.Errorf("its cell %d is in a column without a name: name the column in the header, or empty the cell", i+1)
+		}
+		return fmt.Errorf("it has %d cells and the header has %d: put a cell that contains a separator or a line break in quotes", len(cells), len(l.Columns))
+	}
+	return nil
 }
 
 // skip discards n bytes, which are in the buffer.
 func (r *Reader) skip(n int) {
 	text, _ := r.buf.Peek(n)
 	r.pos.Offset += int64(n)
-	r.pos.Lines += bytes.Count(text, []byte{'\n'})
+	r.pos.Lines += bytes.Count(text, []byte(cmp.Or(r.pos.Layout.LineEnd, "\n")))
 	r.buf.Discard(n)
 }
 
 // skipLine discards the rest of a line, which may be longer than the buffer.
 func (r *Reader) skipLine() error {
 	for {
-		part, err := r.buf.ReadSlice('\n')
+		part, err := r.buf.ReadSlice(r.pos.Layout.LineEnd[0])
 		r.pos.Offset += int64(len(part))
 		switch err {
 		case nil:

@@ -1,0 +1,352 @@
+package leadfile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"overplane.dev/leads/pkg/lead"
+)
+
+// ReasonColumn is the name of the column with the reasons in a file of rejected
+// rows. It is known and left out when that file is imported.
+const ReasonColumn = "Rejected because"
+
+// A Column is a column of a CSV file.
+type Column struct {
+	Name  string `json:"name"`
+	Field string `json:"field,omitempty"` // "" if the column is left out
+
+	// Undecided is why the column is left out if nobody decided that, else "".
+	Undecided string   `json:"-"`
+	Samples   []string `json:"-"` // its first values, at most three
+	Similar   string   `json:"-"` // the field that an undecided column may mean, or ""
+}
+
+// An alias is the name of a column in the files of an exporter.
+type alias struct{ field, name, from string }
+
+// aliases are the names of columns that are recognised beside the names of the
+// fields. Of the columns for one field, the one that is first here is used.
+var aliases = []alias{
+	{"lead_name", "Full Name", "Meta lead ads, ERPNext, Zoho"},
+	{"lead_name", "Name", "Google Contacts, plain lists"},
+	{"lead_name", "Contact Name", "Odoo"},
+	{"lead_name", "Person - Name", "Pipedrive"},
+	{"lead_name", "Display Name", "Outlook"},
+	{"first_name", "Given Name", "Google Contacts, before 2024"},
+	{"first_name", "FNAME", "Mailchimp, merge tag"},
+	{"first_name", "Forename", "plain lists"},
+	{"middle_name", "Additional Name", "Google Contacts, before 2024"},
+	{"last_name", "Family Name", "Google Contacts, before 2024"},
+	{"last_name", "Surname", "plain lists"},
+	{"last_name", "LNAME", "Mailchimp, merge tag"},
+	{"salutation", "Name Prefix", "Google Contacts"},
+	{"company_name", "Company", "Salesforce, Outlook, LinkedIn, Zoho, Marketo"},
+	{"company_name", "Organization Name", "Google Contacts, ERPNext"},
+	{"company_name", "Organization 1 - Name", "Google Contacts, before 2024"},
+	{"company_name", "Account Name", "Salesforce, Zoho"},
+	{"company_name", "Associated Company", "HubSpot"},
+	{"company_name", "Organization", "Pipedrive, plain lists"},
+	{"company_name", "Organisation", "plain lists"},
+	{"company_name", "Organization - Name", "Pipedrive"},
+	{"company_name", "Partner Name", "Odoo, technical name"},
+	{"company_name", "Business Name", "plain lists"},
+	{"job_title", "Title", "Salesforce, Zoho"},
+	{"job_title", "Organization Title", "Google Contacts"},
+	{"job_title", "Organization 1 - Title", "Google Contacts, before 2024"},
+	{"job_title", "Job Position", "Odoo"},
+	{"job_title", "Position", "LinkedIn connections"},
+	{"job_title", "Designation", "Zoho"},
+	{"job_title", "Function", "Odoo, technical name"},
+	{"email_id", "Email", "HubSpot, Salesforce, Zoho, ERPNext, Odoo"},
+	{"email_id", "Email Address", "Mailchimp, LinkedIn, Marketo"},
+	{"email_id", "E-mail Address", "Outlook"},
+	{"email_id", "E-mail 1 - Value", "Google Contacts"},
+	{"email_id", "Work Email", "Meta lead ads, LinkedIn lead forms"},
+	{"email_id", "Business Email", "plain lists"},
+	{"email_id", "Primary Email", "plain lists"},
+	{"email_id", "Person - Email - Work", "Pipedrive"},
+	{"email_id", "Email From", "Odoo, technical name"},
+	{"phone", "Phone Number", "HubSpot, Meta lead ads, LinkedIn, Marketo"},
+	{"phone", "Business Phone", "Outlook"},
+	{"phone", "Phone 1 - Value", "Google Contacts"},
+	{"phone", "Work Phone", "LinkedIn lead forms"},
+	{"phone", "Office Phone", "plain lists"},
+	{"phone", "Main Phone", "Marketo"},
+	{"phone", "Primary Phone", "Outlook"},
+	{"phone", "Telephone", "plain lists"},
+	{"phone", "Person - Phone - Work", "Pipedrive"},
+	{"mobile_no", "Mobile Phone", "Outlook, Marketo"},
+	{"mobile_no", "Mobile Phone Number", "HubSpot"},
+	{"mobile_no", "Mobile", "Salesforce, Zoho, Odoo"},
+	{"mobile_no", "Mobile Number", "plain lists"},
+	{"mobile_no", "Cell Phone", "plain lists"},
+	{"mobile_no", "Person - Phone - Mobile", "Pipedrive"},
+	{"whatsapp_no", "WhatsApp", "ERPNext"},
+	{"whatsapp_no", "WhatsApp Phone Number", "HubSpot"},
+	{"whatsapp_no", "WhatsApp Number", "Meta lead ads"},
+	{"phone_ext", "Phone Extension", "plain lists"},
+	{"fax", "Fax Number", "HubSpot, Marketo"},
+	{"fax", "Business Fax", "Outlook"},
+	{"website", "Website URL", "HubSpot"},
+	{"website", "Web Page", "Outlook"},
+	{"website", "Website 1 - Value", "Google Contacts"},
+	{"website", "Company Website", "plain lists"},
+	{"city", "Mailing City", "Salesforce"},
+	{"city", "Business City", "Outlook"},
+	{"city", "Address 1 - City", "Google Contacts"},
+	{"city", "Town", "plain lists"},
+	{"state", "State/Province", "Salesforce, ERPNext"},
+	{"state", "State/Region", "HubSpot"},
+	{"state", "Province", "Zoho, plain lists"},
+	{"state", "Mailing State/Province", "Salesforce"},
+	{"state", "Business State", "Outlook"},
+	{"state", "Address 1 - Region", "Google Contacts"},
+	{"country", "Country/Region", "HubSpot"},
+	{"country", "Mailing Country", "Salesforce"},
+	{"country", "Business Country/Region", "Outlook"},
+	{"country", "Address 1 - Country", "Google Contacts"},
+	{"no_of_employees", "Number of Employees", "HubSpot, Marketo"},
+	{"no_of_employees", "Employees", "Salesforce"},
+	{"no_of_employees", "Company Size", "LinkedIn lead forms"},
+	{"annual_revenue", "Company Annual Revenue", "Marketo"},
+	{"status", "Lead Status", "Salesforce, HubSpot, Zoho"},
+	{"type", "Lead Type", "ERPNext"},
+	{"lead_owner", "Contact Owner", "HubSpot"},
+	{"lead_owner", "Salesperson", "Odoo"},
+	{"lead_owner", "Owner", "Pipedrive"},
+	{"utm_source", "Lead Source", "Salesforce, Zoho, Marketo"},
+	{"utm_source", "Original Source", "HubSpot"},
+	{"utm_source", "Original Traffic Source", "HubSpot"},
+	{"utm_source", "Person Source", "Marketo"},
+	{"utm_source", "Source", "ERPNext, Odoo, Pipedrive"},
+	{"utm_medium", "Medium", "Odoo"},
+	{"utm_campaign", "Campaign Name", "Meta lead ads, LinkedIn lead forms"},
+	{"utm_campaign", "Campaign", "Odoo"},
+	{"unsubscribed", "Email Opt Out", "Salesforce, Zoho"},
+	{"unsubscribed", "Has Opted Out Of Email", "Salesforce, technical name"},
+	{"unsubscribed", "Do Not Email", "plain lists"},
+	{"unsubscribed", "Unsubscribed from all email", "HubSpot"},
+	{"language", "Preferred Language", "HubSpot"},
+	{"language", "Print Language", "ERPNext"},
+	{"image", "Photo", "Google Contacts"},
+}
+
+// simplify returns the letters and digits of a name in lower case.
+func simplify(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
+}
+
+// Ranks of a claim of a column to a field: the lower, the more exact. Aliases
+// have the ranks between.
+const (
+	rankExact      = 0
+	rankSimplified = 1
+	rankAlias      = 2
+	rankPrefix     = 1000 // added if only the name without its prefix is known
+	rankLast       = 2000
+)
+
+type claim struct {
+	column int
+	field  string
+	rank   int
+}
+
+// claims returns the fields that a column with this name can become, the most
+// exact first.
+func claims(name string) (found []claim) {
+	simple := simplify(name)
+	if simple == "" {
+		return nil
+	}
+	for _, f := range lead.Fields {
+		switch {
+		// Everybody else calls the lead's company and job so.
+		case f.Name == name && (name == "company" || name == "title"):
+			found = append(found, claim{field: f.Name, rank: rankLast})
+		case f.Name == name:
+			found = append(found, claim{field: f.Name, rank: rankExact})
+		case simplify(f.Name) == simple && simple != "company" && simple != "title":
+			found = append(found, claim{field: f.Name, rank: rankSimplified})
+		}
+	}
+	for i, a := range aliases {
+		if simplify(a.name) == simple {
+			found = append(found, claim{field: a.field, rank: rankAlias + i})
+		}
+	}
+	for _, prefix := range []string{"Person - ", "Lead - ", "Contact - "} { // Pipedrive
+		if rest, ok := strings.CutPrefix(name, prefix); ok && len(found) == 0 {
+			for _, c := range claims(rest) {
+				found = append(found, claim{field: c.field, rank: c.rank + rankPrefix})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b claim) int { return cmp.Compare(a.rank, b.rank) })
+	return found
+}
+
+func quoteJSON(s string) []byte {
+	quoted, _ := jsontext.AppendQuote(nil, s)
+	return quoted
+}
+
+func fieldNamed(name string) *lead.Field {
+	for i := range lead.Fields {
+		if lead.Fields[i].Name == name {
+			return &lead.Fields[i]
+		}
+	}
+	return nil
+}
+
+// isReadOnly reports whether a lead has this member but a create ignores it.
+func isReadOnly(name string) bool {
+	changes, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(name)))
+	return err == nil && len(changes) == 0
+}
+
+// isKnown reports whether the column needs no decision by its name alone.
+func (s Settings) isKnown(name string) bool {
+	_, mapped := s.Map[name]
+	return mapped || name == ReasonColumn || name == s.ID || isReadOnly(name) || len(claims(name)) > 0
+}
+
+// isOwnHeader reports whether all names are those of members of a lead, as in a
+// file that was made for this API.
+func (s Settings) isOwnHeader(header []string) bool {
+	return !slices.ContainsFunc(header, func(name string) bool {
+		_, mapped := s.Map[name]
+		return !mapped && name != ReasonColumn && name != s.ID && fieldNamed(name) == nil && !isReadOnly(name)
+	})
+}
+
+// assignColumns decides what each column of a header becomes. Its error is about
+// the settings.
+func assignColumns(header []string, s Settings) ([]Column, error) {
+	columns := make([]Column, len(header))
+	owner := map[string]int{} // the column of each field
+	own := s.isOwnHeader(header)
+	var all []claim
+	for i, name := range header {
+		columns[i].Name = name
+		for n := 2; slices.ContainsFunc(columns[:i], func(c Column) bool { return c.Name == columns[i].Name }); n++ {
+			columns[i].Name = fmt.Sprintf("%s (%d)", name, n)
+		}
+		field, mapped := s.Map[columns[i].Name]
+		switch {
+		case mapped && field != "" && fieldNamed(field) == nil:
+			_, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(field)))
+			return nil, fileError("Column %q cannot become %q: %v", name, field, cmp.Or(err, error(fileError("Only the server sets it."))))
+		case mapped && field != "":
+			if other, taken := owner[field]; taken {
+				return nil, fileError("Columns %q and %q cannot both become %s: map one of them to another field.", header[other], name, field)
+			}
+			columns[i].Field, owner[field] = field, i
+		case mapped, name == ReasonColumn, isReadOnly(name):
+		case own && fieldNamed(name) != nil:
+			all = append(all, claim{i, name, rankExact})
+		default:
+			for _, c := range claims(name) {
+				all = append(all, claim{i, c.field, c.rank})
+			}
+			columns[i].Undecided = "left out?"
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Map)) {
+		if !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name }) {
+			return nil, fileError("The settings name the column %q, but the columns are %s.", name, strings.Join(header, ", "))
+		}
+	}
+	if s.ID != "" && !slices.Contains(header, s.ID) {
+		return nil, fileError("There is no column %q for the ids: the columns are %s.", s.ID, strings.Join(header, ", "))
+	}
+	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(a.rank, b.rank) })
+	for _, c := range all {
+		other, taken := owner[c.field]
+		switch column := &columns[c.column]; {
+		case column.Field != "":
+		case taken:
+			column.Undecided = fmt.Sprintf("left out? (%s is %s)", columns[other].Name, c.field)
+		default:
+			column.Field, column.Undecided, owner[c.field] = c.field, "", c.column
+		}
+	}
+	for i := range columns {
+		c := &columns[i]
+		if s.SkipUnknown || c.Name == s.ID {
+			c.Undecided = ""
+		} else if c.Undecided != "" {
+			c.Similar = similarField(c.Name, owner)
+		}
+	}
+	return columns, nil
+}
+
+// similarField returns the free field that a misspelt name means, or "".
+func similarField(name string, owner map[string]int) string {
+	simple := simplify(name)
+	best, similar := 3, "" // two edits at most, and few of the letters
+	consider := func(known, field string) {
+		known = simplify(known)
+		_, taken := owner[field]
+		if d := levenshtein.ComputeDistance(simple, known); !taken && d < best && 4*d <= len(known) {
+			best, similar = d, field
+		}
+	}
+	for i := range lead.Fields {
+		consider(lead.Fields[i].Name, lead.Fields[i].Name)
+	}
+	for _, a := range aliases {
+		consider(a.name, a.field)
+	}
+	return similar
+}
+
+// Undecided returns the settings that decide about all columns about which nobody
+// decided yet: an empty field leaves a column out.
+func Undecided(columns []Column) (decisions [][2]string) {
+	for _, c := range columns {
+		if c.Undecided != "" {
+			decisions = append(decisions, [2]string{c.Name, c.Similar})
+		}
+	}
+	return decisions
+}
+
+// FormatColumns returns a table of the columns for people: what each becomes, and
+// its first values.
+func FormatColumns(columns []Column) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "COLUMN\tBECOMES\tFIRST VALUES")
+	for _, c := range columns {
+		if c.Name == "" {
+			continue // without a name and empty
+		}
+		var samples []string
+		for _, s := range c.Samples {
+			if s = strings.Join(strings.Fields(s), " "); len([]rune(s)) > 24 {
+				s = string([]rune(s)[:23]) + "…"
+			}
+			samples = append(samples, s)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, cmp.Or(c.Field, c.Undecided, "left out"), strings.Join(samples, " | "))
+	}
+	w.Flush()
+	return b.String()
+}

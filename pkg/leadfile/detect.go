@@ -1,0 +1,251 @@
+package leadfile
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/text/encoding/unicode"
+)
+
+const (
+	// sampleSize is how much of the text is read to recognise its layout.
+	sampleSize = 64 << 10
+
+	sampleRows = 50
+
+	// maxPreamble is how many rows may precede the header.
+	maxPreamble = 20
+)
+
+// separators are the separators of cells that are recognised.
+const separators = ",;\t|"
+
+var separatorLine = regexp.MustCompile(`(?i)^"?sep=([ -~\t])"?$`)
+
+// detectFormat returns the format of a text: that of its content or, if that
+// could be anything, that of its name.
+func detectFormat(sample []byte, name string) Format {
+	text := bytes.TrimLeft(bytes.TrimPrefix(sample, []byte(byteOrderMark)), " \t\r\n")
+	name = strings.ToLower(name)
+	isCSV := strings.HasSuffix(name, ".csv") || strings.HasSuffix(name, ".tsv") || strings.HasSuffix(name, ".txt")
+	if rest, ok := bytes.CutPrefix(text, []byte{'['}); ok && !isCSV {
+		rest = bytes.TrimLeft(rest, " \t\r\n")
+		if len(rest) == 0 || rest[0] == '{' || rest[0] == ']' {
+			return JSONArray
+		}
+	}
+	for _, end := range []string{".ndjson", ".jsonl", ".json"} {
+		if strings.HasSuffix(name, end) {
+			return NDJSON
+		}
+	}
+	if bytes.HasPrefix(text, []byte{'{'}) && !isCSV {
+		return NDJSON
+	}
+	return CSV
+}
+
+// detectLayout reads the beginning of the file and decides how to read the rest.
+// It skips everything up to the first row.
+func (r *Reader) detectLayout(name string, s Settings) error {
+	l := &Layout{Encoding: "utf-8", Decimal: s.Decimal, Empty: s.Empty, KeepSpaces: s.KeepSpaces, SkipUnknown: s.SkipUnknown, ID: s.ID}
+	r.pos.Layout = l
+	if s.Decimal != "" && s.Decimal != "point" && s.Decimal != "comma" {
+		return fileError("The decimal sign is %q: give point or comma.", s.Decimal)
+	}
+	head, err := r.peek(sampleSize)
+	if err != nil {
+		return err
+	}
+	found := detectUnicode(head[:min(len(head), 4096)&^1])
+	if found != "" {
+		l.Encoding = found
+	} else if other := describeOther(head); other != "" {
+		return fileError("The file is %s.", other)
+	} else if s.Encoding != "" {
+		if _, ok := FindEncoding(s.Encoding); !ok {
+			return fileError("The encoding %q is not known: give a name such as windows-1252, or save the file as UTF-8.", s.Encoding)
+		}
+		l.Encoding = s.Encoding
+	} else if likely := guessEncoding(head); likely != "" {
+		return fileError("The file is not in UTF-8. It is probably in %s: give that encoding (-encoding %[1]s), or save the file as UTF-8.", likely)
+	}
+	r.decode()
+	sample, err := r.peek(sampleSize)
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(sample, []byte(byteOrderMark)) {
+		r.skip(len(byteOrderMark))
+		sample = sample[len(byteOrderMark):]
+	}
+	if l.Format = detectFormat(sample, name); l.Format != CSV {
+		return nil
+	}
+	l.LineEnd = detectLineEnd(sample)
+	return r.readHeader(sample, s)
+}
+
+// decode lets the buffer have UTF-8.
+func (r *Reader) decode() {
+	e, ok := FindEncoding(r.pos.Layout.Encoding)
+	if ok && e != unicode.UTF8 {
+		r.buf = newBuffer(e.NewDecoder().Reader(r.buf))
+	}
+}
+
+// detectLineEnd returns "\r" for the text of an old Mac, else "\n".
+func detectLineEnd(sample []byte) string {
+	quoted := false
+	for i, c := range sample {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == '\n' && !quoted:
+			return "\n"
+		case c == '\r' && !quoted && i+1 < len(sample) && sample[i+1] != '\n':
+			return "\r"
+		}
+	}
+	return "\n"
+}
+
+// sampleRow is a row of the sample.
+type sampleRow struct {
+	cells []cell // nil if they cannot be split
+	end   int    // offset in the sample after the row
+}
+
+// splitSample returns the first rows of the sample.
+func (r *Reader) splitSample(sample []byte, separator byte) (rows []sampleRow) {
+	for at := 0; at < len(sample) && len(rows) < sampleRows; {
+		n := r.rowLength(sample[at:])
+		if n == 0 && len(sample) == sampleSize && at > 0 {
+			break // the row may go on after the sample
+		} else if n == 0 {
+			n = len(sample) - at
+		}
+		cells, _ := splitCells(string(r.trimLineEnd(sample[at:at+n])), separator)
+		at += n
+		rows = append(rows, sampleRow{cells, at})
+	}
+	return rows
+}
+
+// findHeader returns the index of the row that names the columns, and how many of
+// its columns are known. Without any known column it is the first row that is not
+// empty.
+func findHeader(rows []sampleRow, s Settings) (index, known int) {
+	index = -1
+	for i, row := range rows[:min(len(rows), maxPreamble+1)] {
+		named, k := 0, 0
+		for _, c := range row.cells {
+			if name := strings.TrimSpace(c.text); strings.Trim(name, separators) != "" {
+				named++
+				if s.isKnown(name) {
+					k++
+				}
+			}
+		}
+		switch {
+		case named == 0:
+		case index < 0:
+			if index = i; k > 0 {
+				return i, k
+			}
+		case k > 1 || k == named:
+			return i, k
+		}
+	}
+	return index, 0
+}
+
+// readHeader finds the header and the separator of a CSV file and skips them.
+func (r *Reader) readHeader(sample []byte, s Settings) error {
+	l := r.pos.Layout
+	options := separators
+	if end := bytes.IndexByte(sample, l.LineEnd[0]); end >= 0 {
+		if m := separatorLine.FindSubmatch(r.trimLineEnd(sample[:end+1])); m != nil {
+			options = string(m[1])
+			r.skip(end + 1)
+			sample = sample[end+1:]
+		}
+	}
+	var rows []sampleRow
+	header, known, width := -1, -1, 0
+	for i := range len(options) {
+		some := r.splitSample(sample, options[i])
+		h, k := findHeader(some, s)
+		if h < 0 || len(some[h].cells) < width && k <= known || k < known || k == known && len(some[h].cells) <= width {
+			continue
+		}
+		rows, header, known, width, l.Separator = some, h, k, len(some[h].cells), options[i:i+1]
+	}
+	if header < 0 {
+		return fileError("The file has no rows: its first line must name the columns.")
+	}
+	names := textsOf(rows[header].cells)
+	own := true // written by pandas, DuckDB or an export: "" is an empty text
+	for i, c := range rows[header].cells {
+		names[i] = strings.TrimSpace(c.text)
+		own = own && !c.quoted
+	}
+	l.Own = s.isOwnHeader(names)
+	l.EmptyText = own && l.Own
+
+	samples := make([][]string, len(names))
+	for _, row := range rows[header+1:] {
+		for i, c := range row.cells[:min(len(row.cells), len(names))] {
+			if text := l.clean(c.text); text != "" && len(samples[i]) < 3 {
+				samples[i] = append(samples[i], text)
+			}
+		}
+	}
+	for i, name := range names {
+		if name == "" && len(samples[i]) > 0 {
+			names[i] = fmt.Sprintf("column %d", i+1)
+		}
+	}
+	if !slices.ContainsFunc(names, func(n string) bool { return n != "" }) {
+		return fileError("The first line names no columns.")
+	}
+	if err := r.setColumns(names, samples, s); err != nil {
+		return err
+	}
+	start := r.pos.Lines
+	r.skip(rows[header].end)
+	if header > 0 {
+		ended := bytes.Count(sample[:rows[header-1].end], []byte(l.LineEnd))
+		if len(bytes.TrimSpace(sample[:rows[header-1].end])) > 0 {
+			r.skipped = start + ended
+		}
+	}
+	return nil
+}
+
+// setColumns decides what the columns become.
+func (r *Reader) setColumns(names []string, samples [][]string, s Settings) error {
+	var named []string
+	for _, name := range names {
+		if name != "" {
+			named = append(named, name)
+		}
+	}
+	columns, err := assignColumns(named, s)
+	if err != nil {
+		return err
+	}
+	l := r.pos.Layout
+	for i, name := range names {
+		c := Column{}
+		if name != "" {
+			c, columns = columns[0], columns[1:]
+		}
+		c.Samples = samples[i]
+		l.Columns = append(l.Columns, c)
+	}
+	return nil
+}
