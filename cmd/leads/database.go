@@ -31,6 +31,8 @@ type database struct {
 	*dynamo.Table
 	name string // for messages, such as "table leads (AWS, eu-west-1)"
 	data string // the data directory, if the database is that of leads serve
+
+	journals string // the data directory, for the journals of imports
 }
 
 // withDatabase defines the flag -data and returns a function that finds the
@@ -43,6 +45,7 @@ func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database
 		if err != nil {
 			return err
 		}
+		db.journals = *data
 		fmt.Fprintf(os.Stderr, "Using %s.\n", db.name)
 		return run(ctx, db, arg)
 	}

@@ -7,14 +7,42 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
 
+// exportOptions are the flags of leads export.
+type exportOptions struct {
+	columns []string
+	raw     bool
+}
+
 func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
 	tenant := addTenantFlags(flags)
+	var o exportOptions
+	flags.Func("columns", "write only these `COLUMNS`, separated by commas", func(text string) error {
+		o.columns = strings.Split(text, ",")
+		for _, name := range o.columns {
+			if !slices.Contains(leadfile.ColumnNames(), name) {
+				return fmt.Errorf("there is no column %q: give some of %s", name, strings.Join(leadfile.ColumnNames(), ","))
+			}
+		}
+		return nil
+	})
+	flags.BoolVar(&o.raw, "raw", false, "put no ' before cells that a spreadsheet would run as a formula")
 	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
+		if known, err := accountExists(ctx, db, tenant.Account); err != nil {
+			return err
+		} else if !known {
+			return fmt.Errorf("there is no account %s: it has neither leads nor keys", tenant.Account)
+		}
+		if name == "-" {
+			_, err := writeLeads(ctx, db, *tenant, os.Stdout, leadfile.CSV, o)
+			return err
+		}
 		format, err := leadfile.FormatOf(name)
 		if err != nil {
 			return err
@@ -27,7 +55,7 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
 		}
 		defer os.Remove(file.Name()) // fails after a successful export
 		defer file.Close()
-		n, err := writeLeads(ctx, db, *tenant, file, format)
+		n, err := writeLeads(ctx, db, *tenant, file, format, o)
 		if err != nil {
 			return err
 		}
@@ -42,10 +70,14 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
 	})
 }
 
-// checkFileName checks that the only argument is the name of a CSV or NDJSON file.
+// checkFileName checks that the only argument is the name of a CSV or NDJSON file,
+// or "-".
 func checkFileName(args []string) error {
 	if len(args) != 1 {
 		return usageError("give the name of one file")
+	}
+	if args[0] == "-" {
+		return nil
 	}
 	if _, err := leadfile.FormatOf(args[0]); err != nil {
 		return usageError("%w", err)
@@ -57,14 +89,14 @@ func checkFileName(args []string) error {
 }
 
 // writeLeads writes all leads of the tenant and returns how many it wrote.
-func writeLeads(ctx context.Context, db database, tenant lead.Tenant, w io.Writer, format leadfile.Format) (n int64, err error) {
+func writeLeads(ctx context.Context, db database, tenant lead.Tenant, w io.Writer, format leadfile.Format, o exportOptions) (n int64, err error) {
 	bar := newProgressBar("leads")
 	defer bar.clear()
 	page, err := db.List(ctx, tenant, lead.ListQuery{Limit: 1})
 	if err != nil {
 		return 0, db.explainError(err)
 	}
-	out := leadfile.NewWriter(w, format)
+	out := leadfile.NewWriter(w, format, o.columns, o.raw)
 	for l, err := range db.All(ctx, tenant) {
 		if err != nil {
 			return n, db.explainError(err)

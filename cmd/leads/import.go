@@ -1,174 +1,218 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
-	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/kballard/go-shellquote"
+	"golang.org/x/text/encoding/ianaindex"
 
-	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
 
-const (
-	// importTTL is how long the table remembers that a row was imported. For
-	// that long, another import of the file creates no second lead.
-	importTTL = 30 * 24 * time.Hour
+// importOptions are the flags of leads import.
+type importOptions struct {
+	settings leadfile.Settings
+	sheet    string
+	name     string
+	dryRun   bool
+	again    bool
+}
 
-	// importWorkers workers create importBatchSize leads at a time each, which
-	// takes several transactions.
-	importWorkers   = 4
-	importBatchSize = 196
-)
+func addImportFlags(flags *flag.FlagSet) *importOptions {
+	o := &importOptions{settings: leadfile.Settings{Map: map[string]string{}}}
+	s := &o.settings
+	flags.Func("map", "put a `COLUMN=FIELD`; \"COLUMN=\" leaves it out; @FILE has one a line", func(text string) error {
+		return addMapping(s.Map, text)
+	})
+	flags.BoolVar(&s.SkipUnknown, "skip-unknown", false, "leave out all columns that are not recognised")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "write nothing, show what would happen")
+	flags.StringVar(&s.ID, "id", "", "tell rows apart by this `COLUMN` instead of by their leads")
+	flags.BoolVar(&o.again, "again", false, "make leads anew that were deleted since")
+	flags.StringVar(&o.name, "name", "", "the `NAME` for import undo (default that of the file)")
+	flags.StringVar(&s.Encoding, "encoding", "", "the `ENCODING` if not UTF-8 or UTF-16, such as windows-1252")
+	flags.StringVar(&s.Decimal, "decimal", "", "the decimal `SIGN`, point or comma, of ambiguous numbers")
+	flags.Func("empty", "a `TEXT` that means an empty cell, such as N/A", func(text string) error {
+		s.Empty = append(s.Empty, text)
+		return nil
+	})
+	flags.BoolVar(&s.KeepSpaces, "keep-spaces", false, "keep white space around cells")
+	flags.StringVar(&o.sheet, "sheet", "", "the `SHEET` of a workbook (default the first)")
+	return o
+}
+
+// addMapping adds COLUMN=FIELD, or the lines of @FILE.
+func addMapping(mapping map[string]string, text string) error {
+	if name, ok := strings.CutPrefix(text, "@"); ok && !strings.Contains(text, "=") {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(strings.TrimPrefix(string(file), "\ufeff")) {
+			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+				continue
+			}
+			if err := addMapping(mapping, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	i := strings.LastIndexByte(text, '=')
+	if i < 1 {
+		return fmt.Errorf("%q has no column or no equals sign: give COLUMN=FIELD", text)
+	}
+	mapping[strings.TrimSpace(text[:i])] = strings.TrimSpace(text[i+1:])
+	return nil
+}
 
 func importLeads(flags *flag.FlagSet) func(context.Context, string) error {
 	tenant := addTenantFlags(flags)
+	newAccount := addNewAccountFlag(flags)
+	options := addImportFlags(flags)
 	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
-		format, err := leadfile.FormatOf(name)
+		source, err := openSource(name, options.sheet, &options.settings)
 		if err != nil {
 			return err
 		}
-		file, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil {
-			return err
-		}
-		reader, err := leadfile.NewReader(file, format, leadfile.Position{})
+		defer source.Close()
+		reader, err := leadfile.NewReader(source, source.name, options.settings, leadfile.Position{})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		rejected, err := newRejectFile(name + ".rejected.ndjson")
+		if err := showColumns(reader, name); err != nil {
+			return err
+		}
+		if err := confirmAccount(ctx, db, tenant.Account, *newAccount || options.dryRun, name != "-"); err != nil {
+			return err
+		}
+		if options.name == "" {
+			options.name = filepath.Base(source.path)
+		}
+		rejected, err := newRejectFile(source.path+reader.RejectedExt(), reader, options.dryRun)
 		if err != nil {
 			return err
 		}
-		i := newImporter(db, *tenant, filepath.Base(name), rejected)
-		i.size, i.bar = info.Size(), newProgressBar("rows")
-		err = errors.Join(i.run(ctx, reader), rejected.close())
+		i := newImporter(db, *tenant, rejected)
+		i.again, i.dryRun, i.idColumn = options.again, options.dryRun, options.settings.ID
+		if !i.dryRun {
+			if i.journal, err = openJournal(journalName(db, *tenant, options.name)); err != nil {
+				return err
+			}
+		}
+		i.source, i.bar = source, newProgressBar("rows")
+		err = errors.Join(i.run(ctx, reader), rejected.close(), i.journal.close())
 		i.bar.clear()
-		fmt.Fprintf(os.Stderr, "%d leads made, %d were made before, %d rows rejected.\n", i.created.Load(), i.replayed.Load(), rejected.count)
+		i.report(options.name)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%w. Run the same command again to continue: it creates no lead a second time", err)
-		case rejected.count > 0:
-			return fmt.Errorf("some rows were rejected: correct them in the file, as %s says, and run the same command again", rejected.name)
+		case rejected.count > 0 && !i.dryRun:
+			return fmt.Errorf("some rows were rejected: %s has them with the reasons. Correct them there and import that file, or correct them in %s and run the same command again", rejected.name, name)
 		}
 		return nil
 	})
 }
 
-// An importer creates leads from the rows of a file.
-//
-// The idempotency key of a row consists of the name of the file, the row, and the
-// number of equal rows before it. A file can therefore be imported again after an
-// interruption or a correction, and only new rows create leads.
-type importer struct {
-	db       database
-	tenant   lead.Tenant
-	fileName string
-	size     int64             // of the file, in bytes
-	equal    map[uint64]uint32 // number of equal rows, by the first 8 bytes of their hash
-	rejected *rejectFile
-	bar      *progressBar
-
-	created  atomic.Int64
-	replayed atomic.Int64
+// showColumns prints what the columns become. It returns an error if somebody
+// must decide about some of them, with the command that does.
+func showColumns(reader *leadfile.Reader, name string) error {
+	if n := reader.Skipped(); n > 0 {
+		fmt.Fprintf(os.Stderr, "The header is in line %d; the lines before it are skipped.\n", n+1)
+	}
+	if layout := reader.Position().Layout; layout.Format != leadfile.CSV || layout.Own {
+		return nil
+	}
+	fmt.Fprint(os.Stderr, leadfile.FormatColumns(reader.Columns()))
+	undecided := leadfile.Undecided(reader.Columns())
+	if len(undecided) == 0 {
+		return nil
+	}
+	command := append([]string{"leads"}, os.Args[1:len(os.Args)-1]...)
+	for _, d := range undecided {
+		command = append(command, "-map", d[0]+"="+d[1])
+	}
+	return fmt.Errorf(`nothing was imported, because %d of the columns are not recognised. Say what each becomes; a column without a field is left out:
+  %s
+Or add -skip-unknown to leave out all of them`, len(undecided), shellquote.Join(append(command, name)...))
 }
 
-func newImporter(db database, tenant lead.Tenant, fileName string, rejected *rejectFile) *importer {
-	return &importer{
-		db: db, tenant: tenant, fileName: fileName, rejected: rejected,
-		equal: map[uint64]uint32{}, bar: &progressBar{},
-	}
+// A source is the content of the file to import.
+type source struct {
+	io.Reader
+	io.Closer
+	path string // of files beside it
+	name string // which tells the format; "" for standard input
+	size int64  // bytes, 0 if not known
+	read atomic.Int64
 }
 
-// run imports all rows. It stops at the first error that does not concern a
-// single row.
-func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(importWorkers)
-	var readErr error
-	for readErr == nil && groupCtx.Err() == nil {
-		var batch []lead.CreateRequest
-		batch, readErr = i.readBatch(reader)
-		group.Go(func() error { return i.createLeads(groupCtx, batch) })
-		i.bar.update(reader.Position().Offset, i.size, i.created.Load()+i.replayed.Load())
+// Read implements [io.Reader] and counts the bytes.
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	s.read.Add(int64(n))
+	return n, err
+}
+
+// openSource opens a file, or standard input if the name is "-". A workbook
+// becomes CSV. If the encoding is one that package leadfile does not know, it
+// decodes the content and clears the setting.
+func openSource(name, sheet string, settings *leadfile.Settings) (*source, error) {
+	file := os.Stdin
+	s := &source{path: "stdin"}
+	if name != "-" {
+		var err error
+		if file, err = os.Open(name); err != nil {
+			return nil, err
+		}
+		s.path, s.name = name, name
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			s.size = info.Size()
+		}
 	}
-	err := group.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return i.db.explainError(ctx.Err())
-	case err != nil:
-		return err
-	case readErr != io.EOF:
-		return readErr
+	buffered := bufio.NewReader(file)
+	s.Reader, s.Closer = buffered, file
+	head, _ := buffered.Peek(buffered.Size())
+	head = bytes.Clone(head)
+	if http.DetectContentType(head) == "application/zip" {
+		content, err := openWorkbook(buffered, sheet)
+		if err == nil {
+			s.Reader, s.Closer, s.name, s.size = content, content, "workbook.csv", 0
+			return s, nil
+		} else if bytes.Contains(head, []byte("xl/")) {
+			return nil, err
+		}
+		s.Reader = bytes.NewReader(head) // enough to name it
+		return s, nil
+	}
+	if _, ok := leadfile.FindEncoding(settings.Encoding); !ok {
+		e, err := ianaindex.IANA.Encoding(settings.Encoding)
+		if err != nil || e == nil {
+			return nil, usageError("-encoding: there is no encoding %q: give a name such as windows-1252 or shift_jis", settings.Encoding)
+		}
+		s.Reader, settings.Encoding = e.NewDecoder().Reader(s.Reader), "utf-8"
+		s.size = 0
+	}
+	return s, nil
+}
+
+// checkImportFile checks that the only argument names a file or is "-".
+func checkImportFile(args []string) error {
+	if len(args) != 1 {
+		return usageError("give the name of one file, or - for standard input")
+	}
+	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
+		return usageError("%s is a directory: give the name of a file", args[0])
 	}
 	return nil
-}
-
-// readBatch returns the next valid rows of the file. Its error is io.EOF at the
-// end of the file.
-func (i *importer) readBatch(reader *leadfile.Reader) (batch []lead.CreateRequest, err error) {
-	for len(batch) < importBatchSize {
-		row, err := reader.Read()
-		if err != nil {
-			return batch, err
-		}
-		request, err := i.parseRow(row)
-		if err == nil {
-			batch = append(batch, request)
-		} else if err := i.rejected.add(row, err); err != nil {
-			return batch, fmt.Errorf("the rejected rows cannot be written: %w", err)
-		}
-	}
-	return batch, nil
-}
-
-func (i *importer) parseRow(row leadfile.Row) (lead.CreateRequest, error) {
-	if row.Err != nil {
-		return lead.CreateRequest{}, &lead.SyntaxError{Message: "This row is not valid: " + row.Err.Error() + "."}
-	}
-	changes, err := lead.ParseChanges(row.JSON)
-	if err != nil {
-		return lead.CreateRequest{}, err
-	}
-	hash := sha256.Sum256(row.JSON)
-	prefix := binary.BigEndian.Uint64(hash[:])
-	i.equal[prefix]++
-	request := lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{
-		Source: "import",
-		Key:    fmt.Sprintf("%s/%d/%s", base64.RawURLEncoding.EncodeToString(hash[:]), i.equal[prefix], i.fileName),
-		TTL:    importTTL,
-	}}
-	request.Values.Apply(changes)
-	return request, nil
-}
-
-// createLeads creates the leads of a batch. It returns the first error.
-func (i *importer) createLeads(ctx context.Context, batch []lead.CreateRequest) (err error) {
-	for _, result := range i.db.CreateMany(ctx, i.tenant, batch) {
-		switch {
-		case result.Err != nil && err == nil:
-			err = i.db.explainError(result.Err)
-		case result.Err != nil:
-		case result.Replayed:
-			i.replayed.Add(1)
-		default:
-			i.created.Add(1)
-		}
-	}
-	return err
 }

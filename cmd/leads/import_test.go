@@ -24,12 +24,12 @@ var importTenant = lead.Tenant{Account: "acme", Mode: lead.Test}
 // error.
 func runImport(t *testing.T, ctx context.Context, table *dynamo.Table, file string) (*importer, error) {
 	t.Helper()
-	reader, err := leadfile.NewReader(strings.NewReader(file), leadfile.NDJSON, leadfile.Position{})
+	reader, err := leadfile.NewReader(strings.NewReader(file), "leads.ndjson", leadfile.Settings{}, leadfile.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rejected := &rejectFile{name: filepath.Join(t.TempDir(), "rejected")}
-	i := newImporter(database{Table: table}, importTenant, "leads.ndjson", rejected)
+	rejected := &rejectFile{name: filepath.Join(t.TempDir(), "rejected"), reader: reader}
+	i := newImporter(database{Table: table}, importTenant, rejected)
 	return i, i.run(ctx, reader)
 }
 
@@ -142,7 +142,7 @@ func TestInterruption(t *testing.T) {
 		t.Errorf("second import: %d created, %d replayed, error %v", created, replayed, err)
 	}
 
-	n, err := writeLeads(cancelAfterTwo(), database{Table: table}, importTenant, io.Discard, leadfile.NDJSON)
+	n, err := writeLeads(cancelAfterTwo(), database{Table: table}, importTenant, io.Discard, leadfile.NDJSON, exportOptions{})
 	if err == nil || !strings.HasPrefix(err.Error(), "interrupted") {
 		t.Errorf("%d exported, error %v", n, err)
 	}
@@ -151,11 +151,11 @@ func TestInterruption(t *testing.T) {
 // TestImportReportsRejectFileError checks that a rejected row that cannot be
 // written is not reported as an error of the database.
 func TestImportReportsRejectFileError(t *testing.T) {
-	i := newImporter(database{}, importTenant, "leads.ndjson", &rejectFile{name: filepath.Join(t.TempDir(), "none", "rejected")})
-	reader, err := leadfile.NewReader(strings.NewReader("{\n"), leadfile.NDJSON, leadfile.Position{})
+	reader, err := leadfile.NewReader(strings.NewReader("{\n"), "leads.ndjson", leadfile.Settings{}, leadfile.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	i := newImporter(database{}, importTenant, &rejectFile{name: filepath.Join(t.TempDir(), "none", "rejected"), reader: reader})
 	if err := i.run(t.Context(), reader); err == nil || !strings.HasPrefix(err.Error(), "the rejected rows cannot be written: open ") {
 		t.Error(err)
 	}

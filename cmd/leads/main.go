@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 )
 
 // A command is one command of leads.
@@ -40,11 +41,19 @@ var commands = []command{
 		"Revoke an API key. A revoked key cannot be used again.", nil, checkKeyID, revokeKey},
 	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]",
 		"Count all leads of an account and compare the stored counts.", []string{"account", "mode"}, checkNoArgs, audit},
-	{"import", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson",
-		"Create a lead from each row of a file. A second run creates no lead again.", []string{"account", "mode"}, checkFileName, importLeads},
-	{"export", "-account NAME -mode test|live [-data DIR] FILE.csv|FILE.ndjson",
+	{"import undo", "-account NAME -mode test|live [-data DIR] NAME",
+		"Delete the leads that an import created and that nobody changed since.", []string{"account", "mode"}, checkImportName, undoImport},
+	{"import", "-account NAME -mode test|live [flags] FILE",
+		"Create a lead from each row of a file: CSV, Excel (.xlsx), NDJSON or JSON, or - for\nstandard input. A second run creates no lead again.", []string{"account", "mode"}, checkImportFile, importLeads},
+	{"export", "-account NAME -mode test|live [flags] FILE.csv|FILE.ndjson|-",
 		"Write all leads of an account to a file.", []string{"account", "mode"}, checkFileName, exportLeads},
 }
+
+// importExamples are at the end of leads import -h.
+const importExamples = `Examples:
+  leads import -account acme -mode live -dry-run hubspot.csv
+  leads import -account acme -mode live -map "Lead Source=utm_source" -map "Notes=" fair.xlsx
+`
 
 const environment = `Environment:
   DYNAMODB_ENDPOINT  address of another database engine to use
@@ -94,11 +103,23 @@ func printOverview(w io.Writer) {
 	fmt.Fprintf(w, "\nRun leads COMMAND -h for the flags of a command.\n\n%s", environment)
 }
 
-func (c command) printHelp(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "leads %s %s\n\n%s\n\n", c.name, c.synopsis, c.summary)
-	flags.SetOutput(w)
-	flags.PrintDefaults()
-	fmt.Fprintf(w, "\n%s", environment)
+// printHelp prints one line for each flag.
+func (c command) printHelp(out io.Writer, flags *flag.FlagSet) {
+	fmt.Fprintf(out, "leads %s %s\n\n%s\n\n", c.name, c.synopsis, c.summary)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	flags.VisitAll(func(f *flag.Flag) {
+		value, usage := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			usage += fmt.Sprintf(" (default %q)", f.DefValue)
+		}
+		fmt.Fprintf(w, "  -%s %s\t%s\n", f.Name, value, usage)
+	})
+	w.Flush()
+	text := environment
+	if c.name == "import" {
+		text = importExamples
+	}
+	fmt.Fprintf(out, "\n%s", text)
 }
 
 // run runs the command with the arguments after its name and returns its exit
@@ -136,7 +157,7 @@ func (c command) run(args []string) int {
 // the flags are right.
 func (c command) checkUsage(flags *flag.FlagSet) error {
 	for i, arg := range flags.Args() {
-		if i > 0 && strings.HasPrefix(arg, "-") { // package flag takes it for an argument
+		if i > 0 && len(arg) > 1 && arg[0] == '-' { // package flag takes it for an argument
 			return usageError("%s comes too late: flags go before all other arguments", arg)
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
 // progressBar shows the progress of a long command on a terminal. It writes
-// nothing if stderr is not a terminal.
+// nothing if stderr is not a terminal. It is safe for concurrent use.
 type progressBar struct {
+	mu       sync.Mutex
 	noun     string // what is counted, such as leads
 	terminal bool
 	started  time.Time
@@ -23,18 +25,27 @@ func newProgressBar(noun string) *progressBar {
 }
 
 // update shows that done of total parts are finished, with count items, at most
-// ten times a second.
+// ten times a second. If total is 0, it is not known.
 func (p *progressBar) update(done, total, count int64) {
-	const width = 30
+	const width = 20
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.terminal || time.Since(p.updated) < 100*time.Millisecond {
 		return
 	}
 	p.updated = time.Now()
-	share := min(float64(done)/float64(max(total, 1)), 1)
-	full := int(share * width)
-	fmt.Fprintf(os.Stderr, "\r[%s%s] %3.0f %%  %d %s, %.0f a second ",
-		strings.Repeat("#", full), strings.Repeat("-", width-full),
-		100*share, count, p.noun, float64(count)/time.Since(p.started).Seconds())
+	elapsed := time.Since(p.started)
+	text := fmt.Sprintf("%d %s, %.0f a second", count, p.noun, float64(count)/elapsed.Seconds())
+	if total > 0 {
+		share := min(float64(done)/float64(total), 1)
+		full := int(share * width)
+		left := "?"
+		if share > 0 {
+			left = time.Duration(float64(elapsed) * (1 - share) / share).Round(time.Second).String()
+		}
+		text = fmt.Sprintf("[%s%s] %3.0f %%  %s, %s left", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*share, text, left)
+	}
+	fmt.Fprintf(os.Stderr, "\r%-79s", text)
 }
 
 // clear removes the bar from the terminal.

@@ -67,8 +67,7 @@ const (
 // putIdempotencyRecord returns the write that stores the record of a key. Its
 // condition is false while the key has a record that has not expired.
 func (t *Table) putIdempotencyRecord(tenant lead.Tenant, l *lead.Lead, key lead.IdempotencyKey, now time.Time) types.TransactWriteItem {
-	name := sha256.Sum256([]byte(key.Source + "/" + key.Key))
-	record := itemKey(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
+	record := idempotencyRecordKey(tenant, key)
 	record[attrValues] = &types.AttributeValueMemberB{Value: hashValues(l)}
 	record[attrLead] = text(string(l.ID))
 	record[attrExpires] = number(now.Add(key.TTL).Unix() + 1) // rounded up
@@ -80,6 +79,21 @@ func (t *Table) putIdempotencyRecord(tenant lead.Tenant, l *lead.Lead, key lead.
 		ExpressionAttributeValues:           item{":now": number(now.Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}}
+}
+
+func idempotencyRecordKey(tenant lead.Tenant, key lead.IdempotencyKey) item {
+	name := sha256.Sum256([]byte(key.Source + "/" + key.Key))
+	return itemKey(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
+}
+
+// FindCreated returns the id of the lead that was created with this idempotency
+// key, even if the lead was deleted since. It returns "" if the key is not known.
+func (t *Table) FindCreated(ctx context.Context, tenant lead.Tenant, key lead.IdempotencyKey) (lead.ID, error) {
+	record, err := t.getItem(ctx, idempotencyRecordKey(tenant, key))
+	if err != nil || intOf(record[attrExpires]) <= t.Now().Unix() {
+		return "", err
+	}
+	return lead.ID(stringOf(record[attrLead])), nil
 }
 
 // hashValues returns a hash that is equal for equal values, whatever JSON the

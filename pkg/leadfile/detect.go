@@ -215,13 +215,15 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 	if err := r.setColumns(names, samples, s); err != nil {
 		return err
 	}
+	before := 0
+	if header > 0 {
+		before = rows[header-1].end
+	}
+	l.Header = string(r.trimLineEnd(sample[before:rows[header].end]))
 	start := r.pos.Lines
 	r.skip(rows[header].end)
-	if header > 0 {
-		ended := bytes.Count(sample[:rows[header-1].end], []byte(l.LineEnd))
-		if len(bytes.TrimSpace(sample[:rows[header-1].end])) > 0 {
-			r.skipped = start + ended
-		}
+	if len(bytes.Trim(sample[:before], " \t\r\n"+separators)) > 0 {
+		r.skipped = start + bytes.Count(sample[:before], []byte(l.LineEnd))
 	}
 	return nil
 }

@@ -113,6 +113,7 @@ type Layout struct {
 	Encoding    string   `json:"encoding"`
 	Separator   string   `json:"separator,omitempty"` // of the cells, one byte
 	LineEnd     string   `json:"line_end,omitempty"`  // last byte of the end of a row
+	Header      string   `json:"header,omitempty"`    // as it is in the file
 	Columns     []Column `json:"columns,omitempty"`
 	Own         bool     `json:"own,omitempty"`        // the columns are named like fields
 	EmptyText   bool     `json:"empty_text,omitempty"` // "" is an empty text and not an empty cell

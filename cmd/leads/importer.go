@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bits-and-blooms/bloom/v3"
+	"github.com/kballard/go-shellquote"
+	"golang.org/x/sync/errgroup"
+
+	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/leadfile"
+)
+
+const (
+	// importTTL is how long the table remembers that a row was imported. For
+	// that long, another import of the row creates no second lead.
+	importTTL = 30 * 24 * time.Hour
+
+	// importWorkers workers create importBatchSize leads at a time each, which
+	// takes several transactions.
+	importWorkers   = 4
+	importBatchSize = 196
+
+	// lookups is how many leads a worker looks up at once.
+	lookups = 16
+)
+
+// An importer creates leads from the rows of a file.
+//
+// The idempotency key of a row is a hash of the lead that it makes, and the number
+// of such rows before it in the file. So the order of columns, the name of the
+// file and its encoding do not matter, and a file can be imported again after an
+// interruption or a correction: only new rows create leads. With idColumn, the key
+// is the cell in that column.
+type importer struct {
+	db       database
+	tenant   lead.Tenant
+	idColumn string // the column with the identity of a row, or ""
+	dryRun   bool
+	again    bool // make leads anew that were deleted
+	rows     *rowCounter
+	rejected *rejectFile
+	journal  *journal // nil in a dry run
+	source   *source
+	bar      *progressBar
+
+	created  atomic.Int64
+	replayed atomic.Int64 // made before
+	changed  atomic.Int64 // made before with other values, only by id
+	deleted  atomic.Int64 // made before and deleted since
+}
+
+func newImporter(db database, tenant lead.Tenant, rejected *rejectFile) *importer {
+	return &importer{
+		db: db, tenant: tenant, rejected: rejected, rows: newRowCounter(),
+		source: &source{}, bar: &progressBar{},
+	}
+}
+
+// run imports all rows. It stops at the first error that does not concern a
+// single row.
+func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(importWorkers)
+	var readErr error
+	for readErr == nil && groupCtx.Err() == nil {
+		var batch []lead.CreateRequest
+		batch, readErr = i.readBatch(reader)
+		group.Go(func() error { return i.handleBatch(groupCtx, batch) })
+		i.bar.update(i.source.read.Load(), i.source.size, i.created.Load()+i.replayed.Load()+i.deleted.Load()+i.changed.Load())
+	}
+	err := group.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return i.db.explainError(ctx.Err())
+	case err != nil:
+		return err
+	case readErr != io.EOF:
+		return readErr
+	}
+	return i.journal.end()
+}
+
+// readBatch returns the next valid rows of the file. Its error is io.EOF at the
+// end of the file.
+func (i *importer) readBatch(reader *leadfile.Reader) (batch []lead.CreateRequest, err error) {
+	for len(batch) < importBatchSize {
+		row, err := reader.Read()
+		if err != nil {
+			return batch, err
+		}
+		if i.idColumn != "" && row.ID == "" && row.Err == nil {
+			row.Err = &lead.SyntaxError{Message: "The column " + i.idColumn + " is empty in this row: fill it in, or import the file without -id."}
+		}
+		if row.Err == nil {
+			batch = append(batch, i.newRequest(row))
+		} else if err := i.rejected.add(row); err != nil {
+			return batch, fmt.Errorf("the rejected rows cannot be written: %w", err)
+		}
+	}
+	return batch, nil
+}
+
+func (i *importer) newRequest(row leadfile.Row) lead.CreateRequest {
+	request := lead.CreateRequest{Values: lead.Defaults(), Key: lead.IdempotencyKey{Source: "import", TTL: importTTL}}
+	request.Values.Apply(row.Changes)
+	if i.idColumn != "" {
+		request.Key.Key = fmt.Sprintf("id/%q/%s", strings.ToLower(i.idColumn), row.ID)
+		return request
+	}
+	hash := sha256.Sum256((&lead.Lead{Values: request.Values}).AppendJSON(nil))
+	request.Key.Key = fmt.Sprintf("lead/%s/%d", base64.RawURLEncoding.EncodeToString(hash[:]), i.rows.count(hash))
+	return request
+}
+
+// handleBatch creates the leads of a batch that were not made before. It returns
+// the first error.
+func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) error {
+	results := make([]lead.CreateResult, len(batch))
+	if !i.dryRun {
+		results = i.db.CreateMany(ctx, i.tenant, batch)
+		var made, replayed []lead.Lead
+		for _, result := range results {
+			if result.Err == nil && result.Replayed {
+				replayed = append(replayed, result.Lead)
+			} else if result.Err == nil {
+				made = append(made, result.Lead)
+			}
+		}
+		i.created.Add(int64(len(made)))
+		if err := i.journal.add(made, replayed); err != nil {
+			return fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
+		}
+	}
+
+	// The others were made before. They may have been deleted since.
+	anew := make([]lead.CreateRequest, len(batch))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(lookups)
+	for n, result := range results {
+		switch {
+		case errors.Is(result.Err, lead.ErrKeyReused):
+			i.changed.Add(1)
+		case result.Err != nil:
+			group.Go(func() error { return i.db.explainError(result.Err) })
+		case result.Replayed || i.dryRun:
+			group.Go(func() (err error) {
+				anew[n], err = i.lookUp(groupCtx, batch[n], result.Lead.ID)
+				return i.db.explainError(err)
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	var requests []lead.CreateRequest
+	for _, request := range anew {
+		if request.Key.Key != "" {
+			requests = append(requests, request)
+		}
+	}
+	switch {
+	case len(requests) == 0:
+		return nil
+	case i.dryRun:
+		i.created.Add(int64(len(requests)))
+		return nil
+	}
+	return i.handleBatch(ctx, requests)
+}
+
+// lookUp counts a row whose lead was made before with this id, or, in a dry run,
+// may have been. It returns the request to make the lead, if that is to be done.
+// A lead that is made anew has the idempotency key of the row and the id of the
+// deleted lead.
+func (i *importer) lookUp(ctx context.Context, request lead.CreateRequest, id lead.ID) (lead.CreateRequest, error) {
+	key, deleted := request.Key.Key, false
+	for {
+		if id == "" {
+			var err error
+			if id, err = i.db.FindCreated(ctx, i.tenant, request.Key); err != nil {
+				return lead.CreateRequest{}, err
+			}
+		}
+		if id == "" && (!deleted || i.again) {
+			return request, nil
+		} else if id == "" {
+			i.deleted.Add(1)
+			return lead.CreateRequest{}, nil
+		}
+		_, err := i.db.Retrieve(ctx, i.tenant, id)
+		if !errors.Is(err, lead.ErrNotFound) {
+			if err == nil {
+				i.replayed.Add(1)
+			}
+			return lead.CreateRequest{}, err
+		}
+		deleted = true
+		request.Key.Key, id = key+"/after/"+string(id), ""
+	}
+}
+
+// report prints what became of the rows.
+func (i *importer) report(name string) {
+	format := "%d leads made, %d were made before, %d rows rejected.\n"
+	if i.dryRun {
+		format = "Dry run: %d leads would be made, %d were made before, %d rows would be rejected.\n"
+	}
+	fmt.Fprintf(os.Stderr, format, i.created.Load(), i.replayed.Load(), i.rejected.count)
+	if n := i.deleted.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "%d were made before and deleted since; -again makes them anew.\n", n)
+	}
+	if n := i.changed.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "%d were made before with other values, which were not changed.\n", n)
+	}
+	for _, reason := range i.rejected.reasons {
+		fmt.Fprint(os.Stderr, reason)
+	}
+	if i.created.Load() > 0 && !i.dryRun {
+		fmt.Fprintf(os.Stderr, "To delete them again: leads import undo -account %s -mode %s %s\n", i.tenant.Account, i.tenant.Mode, shellquote.Join(name))
+	}
+}
+
+// A rowCounter counts equal rows. It needs the same memory for files of any size:
+// only rows that occur twice are kept one by one.
+type rowCounter struct {
+	seen     *bloom.BloomFilter
+	repeated map[[16]byte]int
+}
+
+// newFilter returns a filter of 64 MB. With ten million entries it takes one of
+// 10^10 others for an entry.
+func newFilter() *bloom.BloomFilter { return bloom.New(64<<23, 16) }
+
+func newRowCounter() *rowCounter {
+	return &rowCounter{newFilter(), map[[16]byte]int{}}
+}
+
+// count returns how many times the row with this hash was counted, this time
+// included.
+func (c *rowCounter) count(hash [32]byte) int {
+	if !c.seen.TestAndAdd(hash[:]) {
+		return 1
+	}
+	key := [16]byte(hash[:])
+	c.repeated[key] = max(c.repeated[key], 1) + 1
+	return c.repeated[key]
+}
