@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 		o.UsePathStyle = o.BaseEndpoint != nil // only AWS resolves the host name of a bucket
 		// A checksum covers a whole object, and a read may begin in its middle.
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 	})
 	return &Ingester{
 		Tenant:      tenant,
@@ -107,7 +109,10 @@ type s3Files struct{ client *s3.Client }
 
 // Open implements [Files].
 func (s *s3Files) Open(ctx context.Context, f File, offset int64) (io.ReadCloser, error) {
-	in := &s3.GetObjectInput{Bucket: &f.Bucket, Key: &f.Key, IfMatch: aws.String(`"` + f.ETag + `"`)}
+	in := &s3.GetObjectInput{Bucket: &f.Bucket, Key: &f.Key}
+	if f.ETag != "" {
+		in.IfMatch = aws.String(`"` + f.ETag + `"`)
+	}
 	if f.Version != "" {
 		in.VersionId = &f.Version
 	}
@@ -128,4 +133,10 @@ func (s *s3Files) Open(ctx context.Context, f File, offset int64) (io.ReadCloser
 		return nil, err
 	}
 	return out.Body, nil
+}
+
+// Put implements [Files].
+func (s *s3Files) Put(ctx context.Context, bucket, key string, content []byte) error {
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
+	return err
 }

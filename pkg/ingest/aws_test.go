@@ -31,7 +31,7 @@ func TestOpen(t *testing.T) {
 	table, _ := dynamotest.New(t)
 	in, server := open(t, table)
 	f := &fixture{Ingester: in, table: table}
-	text := "lead_name\nAda\nBob,\n" + strings.Repeat("n\n", 98_000)
+	text := "lead_name\nAda\nBob,x\n" + strings.Repeat("n\n", 98_000)
 	server.Put(fakeaws.Object{Bucket: "b", Key: "in/März 1.csv", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 	event := records(s3Record("b", "in/M%C3%A4rz+1.csv", "e1"))
 

@@ -32,7 +32,7 @@ var rowsFlag = flag.Int("rows", 3000, "number `N` of rows of the file in TestLar
 // are read. Every thousandth row is invalid.
 type generated struct{ rows, width int }
 
-const generatedHeader = "lead_name,disabled,city\n"
+const generatedHeader = "lead_name,disabled,image\n"
 
 func (g generated) row(i int) string {
 	disabled := "false"
@@ -108,8 +108,8 @@ func TestLargeFileMemory(t *testing.T) {
 		}
 	}
 	t.Logf("at most %d MB of memory", (most-before)>>20)
-	if rows != g.rows {
-		t.Errorf("%d rows are in the queue, want %d", rows, g.rows)
+	if want := g.rows - g.rows/1000; rows != want { // every thousandth is rejected
+		t.Errorf("%d rows are in the queue, want %d", rows, want)
 	}
 	if g.size() < 4*limit {
 		t.Errorf("a file of %d bytes is too small for this test", g.size())

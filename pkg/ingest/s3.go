@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,11 +17,33 @@ import (
 	"overplane.dev/leads/pkg/leadfile"
 )
 
-// Files opens files in S3.
+// Files are the files in S3.
 type Files interface {
 	// Open returns the content of a file from an offset in bytes. It returns
-	// [ErrFileGone] if this version of the file does not exist any more.
+	// [ErrFileGone] if this version of the file does not exist any more. Without
+	// an ETag, any version is opened.
 	Open(ctx context.Context, f File, offset int64) (io.ReadCloser, error)
+
+	// Put writes a file. It replaces a file with the same key.
+	Put(ctx context.Context, bucket, key string, content []byte) error
+}
+
+const (
+	// rejectedPrefix is the folder of the files with rejected rows.
+	rejectedPrefix = "rejected/"
+
+	// settingsName is the name of the file with the settings for the files in the
+	// same folder, a [leadfile.Settings].
+	settingsName = "mapping.json"
+)
+
+// isIgnored reports whether a file has no leads by its name: a folder as the
+// console creates it, the settings, what this function writes, hidden files, and
+// marks of Hadoop and Spark such as _SUCCESS.
+func isIgnored(key string) bool {
+	base := path.Base(key)
+	return strings.HasSuffix(key, "/") || strings.HasSuffix(key, "_$folder$") || base == settingsName ||
+		strings.HasPrefix(key, rejectedPrefix) || base[0] == '.' || base[0] == '_'
 }
 
 // ErrFileGone is the error of a file that was replaced or deleted.
@@ -78,7 +101,7 @@ func (e s3Event) handle(ctx context.Context, v *invocation) ([]byte, error) {
 	for _, n := range e {
 		o := n.S3.Object
 		f := File{Bucket: n.S3.Bucket.Name, Key: o.URLDecodedKey, Version: o.VersionID, ETag: o.ETag}
-		if strings.HasSuffix(f.Key, "/") { // a folder, as the console creates it
+		if isIgnored(f.Key) {
 			continue
 		}
 		if err := v.splitFile(ctx, f, leadfile.Position{}); err != nil {

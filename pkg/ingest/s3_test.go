@@ -1,11 +1,13 @@
 package ingest_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"overplane.dev/leads/pkg/ingest"
 )
@@ -87,7 +89,7 @@ func TestFiles(t *testing.T) {
 	})
 	t.Run("with invalid rows report each by line and import the others", func(t *testing.T) {
 		f := newFixture(t)
-		event := f.put("a.csv", "e1", "lead_name,disabled\nAda,true\nBob,maybe\nEve\n\"x,\n\xff,\nZoe,FALSE\n")
+		event := f.put("a.csv", "e1", "lead_name,disabled\nAda,true\nBob,maybe\nEve,no,Oslo\n\"x,\n\xff,\nZoe,FALSE\n")
 		for range 2 {
 			if _, failure := f.invoke(t, event); failure != "" {
 				t.Fatal(failure)
@@ -100,14 +102,24 @@ func TestFiles(t *testing.T) {
 			lines = append(lines, m.Attributes["origin"]+": "+m.Body)
 		}
 		slices.Sort(lines)
-		want := []string{"s3://b/a.csv line 3: {\"lead_name\":\"Bob\",\"disabled\":\"maybe\"}", "s3://b/a.csv line 4: Eve", "s3://b/a.csv line 5: \"x,", "s3://b/a.csv line 6: \ufffd,"}
+		want := []string{"s3://b/a.csv line 3: {\"lead_name\":\"Bob\",\"disabled\":\"maybe\"}", "s3://b/a.csv line 4: Eve,no,Oslo", "s3://b/a.csv line 5: \"x,", "s3://b/a.csv line 6: \ufffd,"}
 		if !slices.Equal(lines, want) {
 			t.Errorf("the DLQ has %q, want %q", lines, want)
 		}
+		wantFile := "\ufefflead_name,disabled,Rejected because\n" +
+			"Bob,maybe,\"Column \"\"disabled\"\": \"\"maybe\"\" is neither yes nor no. Correct the cell or leave it empty.\"\n" +
+			"\"Eve\",\"no\",\"This row is not valid: it has 3 cells and the header has 2: put a cell that contains a separator or a line break in quotes.\",\"Oslo\"\n" +
+			"\"\"\"x,\",,\"This row is not valid: its quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it.\"\n" +
+			"\ufffd,,\"This row is not valid: it contains a character that is not in the encoding of the file: save the file as UTF-8.\"\n"
+		if got := f.files["b/rejected/a.csv.3.rejected.csv"].text; got != wantFile {
+			t.Errorf("rejected rows:\n%s\nwant\n%s", got, wantFile)
+		}
 	})
 	for name, c := range map[string]struct{ key, text, reason string }{
-		"with an unknown column are rejected with its name": {"a.csv", "lead_name,phon\na,b\n", `Column "phon": No field has this name; did you mean phone?`},
-		"of an unknown format are rejected":                 {"a.xlsx", "PK", ".csv, .ndjson or .jsonl"},
+		"with an unknown column are rejected with the decision to make": {"a.csv", "lead_name,phon\na,b\n", "Upload mapping.json into the same folder with what each becomes, " +
+			"then upload the file again; a column without a field is left out:\n{\"map\":{\"phon\":\"phone\"}}\nOr write {\"skip_unknown\":true} to leave out all of them.\n\n" +
+			"COLUMN     BECOMES    FIRST VALUES\nlead_name  lead_name  a\nphon       left out?  b\n"},
+		"that are workbooks are rejected": {"a.xlsx", "PK\x03\x04[Content_Types].xml", "The file is an Excel workbook: import it with leads import, or save it as CSV UTF-8."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -122,6 +134,67 @@ func TestFiles(t *testing.T) {
 			}
 		})
 	}
+	t.Run("in UTF-16 with the columns of an exporter become leads by the settings in their folder", func(t *testing.T) {
+		f := newFixture(t)
+		f.put("in/mapping.json", "m", `{"map":{"Notes":""},"decimal":"comma"}`)
+		f.put("mapping.json", "m", `{"skip_unknown":true}`)
+		var text []byte
+		for _, unit := range utf16.Encode([]rune("\ufeffNotes:\r\nFull Name\tNotes\tAnnual Revenue\r\n" + strings.Repeat("Łukasz\tx\t1.250\r\n", 100_000))) {
+			text = binary.LittleEndian.AppendUint16(text, unit)
+		}
+		if _, failure := f.invoke(t, f.put("in/a.txt", "e1", string(text))); failure != "" {
+			t.Fatal(failure)
+		}
+		rows := 0
+		for len(f.queue.sent) > 0 {
+			m := f.queue.sent[0]
+			f.queue.sent = f.queue.sent[1:]
+			rows += strings.Count(m.Body, `{\"lead_name\":\"Łukasz\",\"annual_revenue\":1250}`)
+			if m.Attributes["leads_content"] == "file" {
+				f.wantFailed(t, records(delivered("q", m)))
+			}
+		}
+		if f.wantDLQ(t); rows != 100_000 {
+			t.Errorf("%d rows", rows)
+		}
+	})
+	t.Run("with settings that are not valid are rejected", func(t *testing.T) {
+		f := newFixture(t)
+		f.put("mapping.json", "m", `{"maps":{}}`)
+		if _, failure := f.invoke(t, f.put("a.csv", "e1", "city\nx\n")); failure != "" {
+			t.Fatal(failure)
+		}
+		if len(f.dlq.sent) != 1 || !strings.HasPrefix(f.dlq.sent[0].Attributes["reason"], "The settings in s3://b/mapping.json are not valid: json: unknown field") {
+			t.Errorf("DLQ %+v", f.dlq.sent)
+		}
+	})
+	t.Run("that have no leads by their names are ignored", func(t *testing.T) {
+		f := newFixture(t)
+		for _, key := range []string{"in/", "in_$folder$", "in/_SUCCESS", "_committed_1", ".DS_Store", "in/mapping.json", "rejected/a.csv.3.rejected.csv"} {
+			if _, failure := f.invoke(t, f.put(key, "e1", "")); failure != "" {
+				t.Fatal(failure)
+			}
+		}
+		f.wantNames(t)
+		f.wantDLQ(t)
+	})
+	t.Run("with many rejected rows have files with them of limited size", func(t *testing.T) {
+		f := newFixture(t)
+		if _, failure := f.invoke(t, f.put("a.csv", "e1", "email_id,city\n"+strings.Repeat(strings.Repeat("x", 2000)+",a\n", 900))); failure != "" {
+			t.Fatal(failure)
+		}
+		rows := 0
+		for key, file := range f.files {
+			if strings.HasPrefix(key, "b/rejected/") {
+				if rows += strings.Count(file.text, ",a,"); len(file.text) > 2<<20 {
+					t.Errorf("%s has %d bytes", key, len(file.text))
+				}
+			}
+		}
+		if rows != 900 || len(f.dlq.sent) != 900 {
+			t.Errorf("%d rejected rows, %d in the DLQ, want 900", rows, len(f.dlq.sent))
+		}
+	})
 	t.Run("that were replaced before they were read are rejected", func(t *testing.T) {
 		f := newFixture(t)
 		event := f.put("a.csv", "e1", "lead_name\na\n")

@@ -73,13 +73,14 @@ func TestShapes(t *testing.T) {
 		"the test event of a bucket":              {records(sqsMessage("m1", `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`)), "bucket call the function"},
 		"an event that Lambda could not deliver":  {records(sqsMessage("m1", `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":{}}`)), "requestPayload"},
 		"the text of a schedule in a queue":       {records(sqsMessage("m1", "tick")), "one JSON object"},
-		"a gzip file":                             {records(s3Record("b", "a.csv.gz", "e")), ".csv, .ndjson or .jsonl"},
-		"a gzip file with the name of a CSV file": {records(s3Record("b", "gzip.csv", "e")), "in UTF-8"},
+		"a gzip file":                             {records(s3Record("b", "a.csv.gz", "e")), "The file is an archive (x-gzip): unpack it first."},
+		"a gzip file with the name of a CSV file": {records(s3Record("b", "gzip.csv", "e")), "The file is an archive (x-gzip): unpack it first."},
 		"an empty file":                           {records(s3Record("b", "empty.csv", "e")), "The file is empty"},
 	} {
 		t.Run("rejects with the reason "+form, func(t *testing.T) {
 			f := newFixture(t)
 			f.files["b/gzip.csv"] = struct{ etag, text string }{"e", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcb"}
+			f.files["b/a.csv.gz"] = f.files["b/gzip.csv"]
 			f.files["b/empty.csv"] = struct{ etag, text string }{"e", ""}
 			if answer, failure := f.invoke(t, c.event); failure != "" || strings.Contains(answer, "itemIdentifier") {
 				t.Fatal(answer, failure)

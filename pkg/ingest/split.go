@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"path"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
@@ -62,7 +65,7 @@ func (v *invocation) openMessage(ctx context.Context, m sqsMessage) ([]record, e
 	switch aws.ToString(content.StringValue) {
 	case contentFile:
 		var body fileMessage
-		if err := decodeStrict(r.body, &body); err == nil && body.From.Offset > 0 {
+		if err := decodeStrict(r.body, &body); err == nil && body.From.Offset > 0 && body.From.Layout != nil {
 			return nil, v.splitFile(ctx, body.File, body.From)
 		}
 	case contentRows:
@@ -111,30 +114,32 @@ const (
 func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Position) error {
 	ctx, cancel := withMargin(ctx, dlqMargin) // for the other messages of the event
 	defer cancel()
-	format, err := leadfile.FormatOf(f.Key)
-	if err != nil {
-		return v.rejectFile(ctx, f, "The file cannot be read: "+err.Error()+".")
+	var settings leadfile.Settings
+	var err error
+	if from.Layout == nil {
+		if settings, err = v.readSettings(ctx, f); err != nil {
+			return v.rejectFile(ctx, f, err)
+		}
 	}
-	stream, err := v.Files.Open(ctx, f, from.Offset)
-	if errors.Is(err, ErrFileGone) {
-		return v.rejectFile(ctx, f, "The file was replaced or deleted before it was read to its end. A newer version is delivered separately; if there is none, upload the file again.")
-	} else if err != nil {
-		return err
+	stream, err := v.Files.Open(ctx, f, from.Start())
+	if err != nil {
+		return v.rejectFile(ctx, f, err)
 	}
 	defer stream.Close()
-	reader, err := leadfile.NewReader(stream, format, from)
-	if header := (*leadfile.HeaderError)(nil); errors.As(err, &header) {
-		return v.rejectFile(ctx, f, header.Message)
-	} else if err != nil {
-		return err
+	reader, err := leadfile.NewReader(stream, f.Key, settings, from)
+	if err == nil {
+		err = checkColumns(reader)
+	}
+	if err != nil {
+		return v.rejectFile(ctx, f, err)
 	}
 
-	b := batch{invocation: v, file: f}
+	b := batch{invocation: v, file: f, reader: reader}
 	for b.count < messagesPerInvocation {
 		row, err := reader.Read()
 		if err == io.EOF {
 			b.endMessage()
-			return b.send(ctx)
+			return errors.Join(b.writeRejected(ctx), b.send(ctx))
 		} else if err != nil {
 			return err
 		}
@@ -144,11 +149,54 @@ func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Positi
 	}
 	b.endMessage()
 	b.messages = append(b.messages, newMessage(contentFile, fileMessage{f, reader.Position()}))
-	return b.send(ctx)
+	return errors.Join(b.writeRejected(ctx), b.send(ctx))
 }
 
-// rejectFile sends the name of a file to the DLQ.
-func (v *invocation) rejectFile(ctx context.Context, f File, reason string) error {
+// readSettings returns the settings in the folder of the file, the zero Settings
+// if there are none.
+func (v *invocation) readSettings(ctx context.Context, f File) (s leadfile.Settings, err error) {
+	const maxSize = 1 << 20
+	file := File{Bucket: f.Bucket, Key: path.Join(path.Dir(f.Key), settingsName)}
+	stream, err := v.Files.Open(ctx, file, 0)
+	if errors.Is(err, ErrFileGone) {
+		return s, nil
+	} else if err != nil {
+		return s, err
+	}
+	defer stream.Close()
+	text, err := io.ReadAll(io.LimitReader(stream, maxSize))
+	if err != nil {
+		return s, err
+	}
+	if err := decodeStrict(text, &s); err != nil {
+		return s, &leadfile.FileError{Message: fmt.Sprintf(`The settings in %s are not valid: %v. Write an object such as {"map":{"Lead Source":"utm_source","Notes":""},"skip_unknown":true}, then upload the file again.`, file, err)}
+	}
+	return s, nil
+}
+
+// checkColumns returns an error if somebody must decide about columns.
+func checkColumns(reader *leadfile.Reader) error {
+	decisions := map[string]string{}
+	for _, d := range leadfile.Undecided(reader.Columns()) {
+		decisions[d[0]] = d[1]
+	}
+	if len(decisions) == 0 {
+		return nil
+	}
+	return &leadfile.FileError{Message: fmt.Sprintf("%d of the columns are not recognised. Upload %s into the same folder with what each becomes, "+
+		"then upload the file again; a column without a field is left out:\n%s\nOr write {\"skip_unknown\":true} to leave out all of them.\n\n%s",
+		len(decisions), settingsName, marshal(leadfile.Settings{Map: decisions}), leadfile.FormatColumns(reader.Columns()))}
+}
+
+// rejectFile sends the name of a file to the DLQ if it can never be read. It
+// returns other errors.
+func (v *invocation) rejectFile(ctx context.Context, f File, err error) error {
+	reason := "The file was replaced or deleted before it was read to its end. A newer version is delivered separately; if there is none, upload the file again."
+	if fileErr := (*leadfile.FileError)(nil); errors.As(err, &fileErr) {
+		reason = fileErr.Message
+	} else if !errors.Is(err, ErrFileGone) {
+		return err
+	}
 	v.stats.rejected++
 	r := f.record(0, marshal(f))
 	r.err = &lead.SyntaxError{Message: reason}
@@ -159,17 +207,28 @@ func (v *invocation) rejectFile(ctx context.Context, f File, reason string) erro
 type batch struct {
 	*invocation
 	file     File
+	reader   *leadfile.Reader
 	rows     []row // of the next message
 	size     int   // of rows, in bytes
 	messages []Message
 	rejected []record
 	count    int // messages and rejected rows, those that were sent included
+
+	rejectedFile []byte // with rejected rows, not written yet
+	rejectedLine int    // line of the first of them
 }
 
 func (b *batch) add(ctx context.Context, r leadfile.Row) error {
 	if r.Err != nil {
-		rejected := b.file.record(r.Line, r.Text)
-		rejected.err = &lead.SyntaxError{Message: "This row is not valid: " + r.Err.Error() + "."}
+		body := r.JSON
+		if body == nil {
+			body = r.Text
+		}
+		rejected := b.file.record(r.Line, body)
+		rejected.err = r.Err
+		if err := b.keepRejected(ctx, r); err != nil {
+			return err
+		}
 		b.rejected = append(b.rejected, rejected)
 		b.stats.rejected++
 		b.count++
@@ -187,6 +246,32 @@ func (b *batch) add(ctx context.Context, r leadfile.Row) error {
 		return nil
 	}
 	return b.send(ctx)
+}
+
+// keepRejected adds a row to the file with rejected rows. Each part of a large file
+// has files of its own: their names have the line of the first row, so that
+// another delivery of the event writes the same files.
+func (b *batch) keepRejected(ctx context.Context, r leadfile.Row) error {
+	const maxSize = 1 << 20
+	if len(b.rejectedFile) == 0 {
+		b.rejectedFile, b.rejectedLine = b.reader.RejectedHeader(), r.Line
+	}
+	code, reason := api.Describe(r.Err)
+	b.rejectedFile = b.reader.AppendRejected(b.rejectedFile, r, code, reason)
+	if len(b.rejectedFile) < maxSize {
+		return nil
+	}
+	return b.writeRejected(ctx)
+}
+
+func (b *batch) writeRejected(ctx context.Context) error {
+	if len(b.rejectedFile) == 0 {
+		return nil
+	}
+	key := fmt.Sprintf("%s%s.%d%s", rejectedPrefix, b.file.Key, b.rejectedLine, b.reader.RejectedExt())
+	err := b.Files.Put(ctx, b.file.Bucket, key, b.rejectedFile)
+	b.rejectedFile = nil
+	return err
 }
 
 // endMessage makes a message of the rows until now.

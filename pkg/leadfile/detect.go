@@ -185,7 +185,7 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 		rows, header, known, width, l.Separator = some, h, k, len(some[h].cells), options[i:i+1]
 	}
 	if header < 0 {
-		return fileError("The file has no rows: its first line must name the columns.")
+		return fileError("The file is empty: its first line must name the columns.")
 	}
 	names := textsOf(rows[header].cells)
 	own := true // written by pandas, DuckDB or an export: "" is an empty text

@@ -330,12 +330,12 @@ func (r *Reader) parseRow(row *Row) (err error) {
 	if !utf8.Valid(row.Text) || l.Encoding != "utf-8" && bytes.ContainsRune(row.Text, utf8.RuneError) {
 		return errNotUTF8
 	}
+	if err := l.checkExtra(cells); err != nil {
+		return err
+	}
 	if row.JSON = row.Text; l.Format == CSV {
 		if row.JSON = l.toJSON(cells); row.JSON == nil {
-			return l.checkExtra(cells)
-		}
-		if err := l.checkExtra(cells); err != nil {
-			return err
+			return nil
 		}
 	}
 	for i, c := range cells[:min(len(cells), len(l.Columns))] {

@@ -1,9 +1,10 @@
 // Package fakeaws is an HTTP server that answers like SQS, S3 and EventBridge, for
 // tests and for trying functions without AWS. It implements SendMessageBatch,
-// GetObject and PutEvents.
+// GetObject, PutObject and PutEvents.
 package fakeaws
 
 import (
+	"bytes"
 	"crypto/md5"
 	"encoding/json"
 	"encoding/pem"
@@ -107,7 +108,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "AWSEvents.PutEvents":
 		s.putEvents(w, r)
 	case "":
-		s.getObject(w, r)
+		if r.Method == http.MethodPut {
+			s.putObject(w, r)
+		} else {
+			s.getObject(w, r)
+		}
 	default:
 		http.Error(w, `{"__type":"UnknownOperationException"}`, http.StatusBadRequest)
 	}
@@ -241,14 +246,36 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
 	case !allowed:
 	case !found:
 		refuse(http.StatusNotFound, "NoSuchKey")
-	case version != o.Version:
+	case version != "" && version != o.Version:
 		refuse(http.StatusNotFound, "NoSuchVersion")
-	case r.Header.Get("If-Match") != `"`+o.ETag+`"`:
+	case r.Header.Get("If-Match") != "" && r.Header.Get("If-Match") != `"`+o.ETag+`"`:
 		refuse(http.StatusPreconditionFailed, "PreconditionFailed")
 	default:
 		w.Header().Set("ETag", `"`+o.ETag+`"`)
 		http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(o.Content, 0, o.Size))
 	}
+}
+
+// putObject is https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html.
+func (s *Server) putObject(w http.ResponseWriter, r *http.Request) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	content, err := io.ReadAll(r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	folder, _, _ := strings.Cut(key, "/")
+	if err == nil && s.called(w, "s3:PutObject", bucket+"/"+folder+"/*") {
+		s.Put(Object{Bucket: bucket, Key: key, Content: bytes.NewReader(content), Size: int64(len(content))})
+	}
+}
+
+// Content returns the content of a file, or "".
+func (s *Server) Content(bucket, key string) string {
+	o := s.objects[bucket+"/"+key]
+	content := make([]byte, o.Size)
+	if o.Content != nil {
+		o.Content.ReadAt(content, 0)
+	}
+	return string(content)
 }
 
 // Used returns the calls without duplicates.
