@@ -72,7 +72,7 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "lead_name,city\nAda,\nBob\n" + strings.Repeat("Cy,Paris\n", 100_000)
+	text := "lead_name,city\nAda,\nBob,x,y\n" + strings.Repeat("Cy,Paris\n", 100_000)
 	services.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "a.csv", Version: "v1", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 
 	const (
@@ -93,6 +93,7 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 		invoke(`{"id":"e1","detail-type":"lead.create","detail":%s}`, body)
 		invoke(`{"leads":[%s,{"lead_name":"c"}],"idempotency_key":"k"}`, body)
 	}
+	services.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "mapping.json", Content: strings.NewReader("{}"), Size: 2})
 	invoke(object, "a.csv", "v1")
 	invoke(object, "a.csv", "v0")
 	invoke(object, "gone.csv", "v1")
