@@ -170,6 +170,7 @@ func TestValues(t *testing.T) {
 		{"Lead Name", "N/A", leadfile.Settings{}, `{"lead_name":"N/A"}`},
 		{"Lead Name,City", " n/a,Oslo", leadfile.Settings{Empty: []string{"-", "N/A"}}, `{"city":"Oslo"}`},
 		{"Phone", "'+1 555", leadfile.Settings{}, `{"phone":"+1 555"}`},
+		{"Phone", "p:+47 555", leadfile.Settings{}, `{"phone":"+47 555"}`},
 		{"Phone", "'n Roll", leadfile.Settings{}, `{"phone":"'n Roll"}`},
 		{"Email Opt Out", "X", leadfile.Settings{}, `{"unsubscribed":true}`},
 		{"Email Opt Out", "Yes", leadfile.Settings{}, `{"unsubscribed":true}`},

@@ -51,7 +51,7 @@ func (l *Layout) toJSON(cells []cell) []byte {
 }
 
 // clean returns a cell without white space around it, "" if the settings call it
-// empty, and without the quote that an export puts before a formula.
+// empty, and without what exporters put before formulas and phone numbers.
 func (l *Layout) clean(text string) string {
 	trimmed := strings.TrimSpace(text)
 	for _, empty := range l.Empty {
@@ -64,6 +64,10 @@ func (l *Layout) clean(text string) string {
 	}
 	if strings.HasPrefix(text, "'") && isFormula(text) {
 		text = text[1:]
+	}
+	// Meta lead ads writes this before phone numbers.
+	if number, ok := strings.CutPrefix(text, "p:+"); ok {
+		text = "+" + number
 	}
 	return text
 }
