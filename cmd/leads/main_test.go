@@ -68,6 +68,7 @@ func runCurl() {
 //
 //	leads ARG...           run leads
 //	exits STATUS ARG...    run leads and check its exit status
+//	input FILE ARG...      run leads with the file as standard input
 //	serve ARG...           start leads serve and wait for its greeting; sets $KEY
 //	greeting-curl          run the curl commands of the greeting in a shell
 //	stop SIGNAL            send leads serve a signal, check that it exits with 0
@@ -132,6 +133,12 @@ func newScriptEngine(t *testing.T) *script.Engine {
 				}
 				return stdout, stderr, nil
 			}, nil
+		})
+	e.Cmds["input"] = script.Command(
+		script.CmdUsage{Summary: "run leads with a file as standard input", Args: "file arg..."},
+		func(state *script.State, args ...string) (script.WaitFunc, error) {
+			const command = `file="$1"; shift; exec "$0" "$@" <"$file"`
+			return sh.Run(state, append([]string{"-c", command, os.Args[0]}, args...)...)
 		})
 	e.Cmds["serve"] = script.Command(
 		script.CmdUsage{Summary: "start leads serve", Args: "arg..."},

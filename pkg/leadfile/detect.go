@@ -140,6 +140,7 @@ func (r *Reader) splitSample(sample []byte, separator byte) (rows []sampleRow) {
 // empty.
 func findHeader(rows []sampleRow, s Settings) (index, known int) {
 	index = -1
+	title := false // the first row is a single cell, as that of a title
 	for i, row := range rows[:min(len(rows), maxPreamble+1)] {
 		named, k := 0, 0
 		for _, c := range row.cells {
@@ -153,10 +154,10 @@ func findHeader(rows []sampleRow, s Settings) (index, known int) {
 		switch {
 		case named == 0:
 		case index < 0:
-			if index = i; k > 0 {
+			if index, title = i, named == 1; k > 0 {
 				return i, k
 			}
-		case k > 1 || k == named:
+		case k > 1 || k == named || k > 0 && title:
 			return i, k
 		}
 	}
