@@ -39,7 +39,7 @@ type database struct {
 // database and calls run. It prints which database that is, because keys and
 // leads look the same in each.
 func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database, arg string) error) func(context.Context, string) error {
-	data := flags.String("data", defaultData, "the data directory `DIR` of the running leads serve")
+	data := flags.String("data", defaultData, "the data `DIR` of the running leads serve")
 	return func(ctx context.Context, arg string) error {
 		db, err := findDatabase(ctx, *data)
 		if err != nil {

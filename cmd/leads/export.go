@@ -32,7 +32,7 @@ func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
 		}
 		return nil
 	})
-	flags.BoolVar(&o.raw, "raw", false, "put no ' before cells that a spreadsheet would run as a formula")
+	flags.BoolVar(&o.raw, "raw", false, "write cells that look like formulas as they are")
 	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
 		if known, err := accountExists(ctx, db, tenant.Account); err != nil {
 			return err

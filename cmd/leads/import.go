@@ -32,7 +32,7 @@ type importOptions struct {
 func addImportFlags(flags *flag.FlagSet) *importOptions {
 	o := &importOptions{settings: leadfile.Settings{Map: map[string]string{}}}
 	s := &o.settings
-	flags.Func("map", "put a `COLUMN=FIELD`; \"COLUMN=\" leaves it out; @FILE has one a line", func(text string) error {
+	flags.Func("map", "map as `COLUMN=FIELD`; COLUMN= leaves out, @FILE has a list", func(text string) error {
 		return addMapping(s.Map, text)
 	})
 	flags.BoolVar(&s.SkipUnknown, "skip-unknown", false, "leave out all columns that are not recognised")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,115 @@ func TestInterruptedImport(t *testing.T) {
 	i, err := runImport(t, t.Context(), table, file.String())
 	if i.created.Load() != 0 || i.replayed.Load() != n || err != nil {
 		t.Errorf("second import: %d created, %d replayed, %v", i.created.Load(), i.replayed.Load(), err)
+	}
+}
+
+// TestKilledImport kills imports of a file at random requests, before or after the
+// database carried the request out, and moves the columns before each run. At the
+// end each row must have created one lead, and the journal must have each lead once.
+func TestKilledImport(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	random := rand.New(rand.NewPCG(5, 5))
+	const n = 1000
+	write := func(run int) string {
+		headers := []string{"Full Name", "City", "E-mail"}
+		order := random.Perm(3)
+		var b strings.Builder
+		for i := -1; i < n; i++ {
+			for j, column := range order {
+				cell := headers[column]
+				if i >= 0 {
+					cell = []string{fmt.Sprintf("n%d", i%(n/2)), "Oslo", "a@example.com"}[column] // each row twice
+				}
+				fmt.Fprintf(&b, "%s%s", strings.Repeat(";", min(j, 1)), cell)
+			}
+			b.WriteString([]string{"\n", "\r\n"}[run%2])
+		}
+		return b.String()
+	}
+	name := filepath.Join(t.TempDir(), "imports", "people.csv")
+	killed := 0
+	for run := 0; ; run++ {
+		journal, err := openJournal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader, err := leadfile.NewReader(strings.NewReader(write(run)), "people.csv", leadfile.Settings{}, leadfile.Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, kill := context.WithCancel(t.Context())
+		var mu sync.Mutex
+		remaining := (3 + random.IntN(5)) << (2 * run)
+		meter.Fault = func(_ string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+			mu.Lock()
+			remaining--
+			dead, carryOut := remaining < 0, random.IntN(2) == 0
+			mu.Unlock()
+			if !dead {
+				return send.RoundTrip(r)
+			}
+			if carryOut {
+				if resp, err := send.RoundTrip(r.WithContext(context.WithoutCancel(r.Context()))); err == nil {
+					resp.Body.Close()
+				}
+			}
+			kill()
+			return nil, context.Canceled
+		}
+		i := newImporter(database{Table: table}, importTenant, &rejectFile{reader: reader})
+		i.journal = journal
+		err = i.run(ctx, reader)
+		kill()
+		if closeErr := journal.close(); closeErr != nil {
+			t.Fatal(closeErr)
+		}
+		if err == nil {
+			break
+		}
+		killed++
+	}
+	meter.Fault = nil
+	if killed < 2 {
+		t.Errorf("the import was killed %d times, want at least 2", killed)
+	}
+	leads := map[lead.ID]bool{}
+	for l, err := range table.All(t.Context(), importTenant) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		leads[l.ID] = true
+	}
+	if len(leads) != n {
+		t.Errorf("%d leads, want %d", len(leads), n)
+	}
+	var mu sync.Mutex
+	listed := map[lead.ID]int{}
+	err := forEachImported(t.Context(), name, func(_ context.Context, id lead.ID) error {
+		mu.Lock()
+		defer mu.Unlock()
+		listed[id]++
+		return nil
+	})
+	if err != nil || len(listed) != n {
+		t.Errorf("the journal has %d leads, want %d (%v)", len(listed), n, err)
+	}
+	for id, count := range listed {
+		if count != 1 || !leads[id] {
+			t.Errorf("lead %s is %d times in the journal; it exists: %v", id, count, leads[id])
+		}
+	}
+}
+
+func TestRowCounter(t *testing.T) {
+	c := newRowCounter()
+	hash := func(i int) (h [32]byte) { return sha256.Sum256(fmt.Append(nil, i)) }
+	for round := 1; round <= 3; round++ {
+		for i := range 10_000 {
+			if got := c.count(hash(i)); got != round {
+				t.Fatalf("row %d was counted %d times, want %d", i, got, round)
+			}
+		}
 	}
 }
 

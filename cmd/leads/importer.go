@@ -126,12 +126,15 @@ func (i *importer) newRequest(row leadfile.Row) lead.CreateRequest {
 // the first error.
 func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) error {
 	results := make([]lead.CreateResult, len(batch))
+	existing := map[lead.ID]bool{} // of those that were made before
 	if !i.dryRun {
 		results = i.db.CreateMany(ctx, i.tenant, batch)
 		var made, replayed []lead.Lead
+		var ids []lead.ID
 		for _, result := range results {
 			if result.Err == nil && result.Replayed {
 				replayed = append(replayed, result.Lead)
+				ids = append(ids, result.Lead.ID)
 			} else if result.Err == nil {
 				made = append(made, result.Lead)
 			}
@@ -139,6 +142,13 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 		i.created.Add(int64(len(made)))
 		if err := i.journal.add(made, replayed); err != nil {
 			return fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
+		}
+		found, err := i.db.RetrieveMany(ctx, i.tenant, ids)
+		if err != nil {
+			return i.db.explainError(err)
+		}
+		for _, l := range found {
+			existing[l.ID] = true
 		}
 	}
 
@@ -150,6 +160,8 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 		switch {
 		case errors.Is(result.Err, lead.ErrKeyReused):
 			i.changed.Add(1)
+		case existing[result.Lead.ID]:
+			i.replayed.Add(1)
 		case result.Err != nil:
 			group.Go(func() error { return i.db.explainError(result.Err) })
 		case result.Replayed || i.dryRun:

@@ -44,7 +44,7 @@ var commands = []command{
 	{"import undo", "-account NAME -mode test|live [-data DIR] NAME",
 		"Delete the leads that an import created and that nobody changed since.", []string{"account", "mode"}, checkImportName, undoImport},
 	{"import", "-account NAME -mode test|live [flags] FILE",
-		"Create a lead from each row of a file: CSV, Excel (.xlsx), NDJSON or JSON, or - for\nstandard input. A second run creates no lead again.", []string{"account", "mode"}, checkImportFile, importLeads},
+		"Create a lead from each row of a file: CSV, Excel (.xlsx), NDJSON or JSON, or -\nfor standard input. A second run creates no lead again.", []string{"account", "mode"}, checkImportFile, importLeads},
 	{"export", "-account NAME -mode test|live [flags] FILE.csv|FILE.ndjson|-",
 		"Write all leads of an account to a file.", []string{"account", "mode"}, checkFileName, exportLeads},
 }
@@ -52,7 +52,7 @@ var commands = []command{
 // importExamples are at the end of leads import -h.
 const importExamples = `Examples:
   leads import -account acme -mode live -dry-run hubspot.csv
-  leads import -account acme -mode live -map "Lead Source=utm_source" -map "Notes=" fair.xlsx
+  leads import -account acme -mode live -map "Stage=status" -map "Notes=" a.xlsx
 `
 
 const environment = `Environment:

@@ -13,7 +13,7 @@ import (
 
 // openWorkbook returns the rows of a sheet of an Excel workbook as CSV.
 func openWorkbook(content io.Reader, sheet string) (io.ReadCloser, error) {
-	book, err := excelize.OpenReader(content)
+	book, err := excelize.OpenReader(content, excelize.Options{ShortDatePattern: "yyyy-mm-dd"})
 	if err != nil {
 		return nil, fmt.Errorf("the workbook cannot be read, save it as CSV UTF-8: %w", err)
 	}

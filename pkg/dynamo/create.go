@@ -96,6 +96,17 @@ func (t *Table) FindCreated(ctx context.Context, tenant lead.Tenant, key lead.Id
 	return lead.ID(stringOf(record[attrLead])), nil
 }
 
+// RetrieveMany returns those of the leads that exist.
+func (t *Table) RetrieveMany(ctx context.Context, tenant lead.Tenant, ids []lead.ID) ([]lead.Lead, error) {
+	ctx, cancel := withRetryDeadline(ctx)
+	defer cancel()
+	var keys []item
+	for _, id := range ids {
+		keys = append(keys, leadKey(tenant, id))
+	}
+	return t.fetch(ctx, nil, keys)
+}
+
 // hashValues returns a hash that is equal for equal values, whatever JSON the
 // client wrote them in.
 func hashValues(l *lead.Lead) []byte {
