@@ -37,9 +37,9 @@ func confirmAccount(ctx context.Context, db database, account string, create, ca
 
 func accountExists(ctx context.Context, db database, account string) (bool, error) {
 	for _, mode := range []lead.Mode{lead.Test, lead.Live} {
-		_, total, err := db.List(ctx, lead.Tenant{Account: account, Mode: mode}, 1, 0)
-		if err != nil || total > 0 {
-			return total > 0, db.explainError(err)
+		page, err := db.List(ctx, lead.Tenant{Account: account, Mode: mode}, lead.ListQuery{Limit: 1})
+		if err != nil || page.Total > 0 {
+			return page.Total > 0, db.explainError(err)
 		}
 	}
 	keys, err := db.ListKeys(ctx, account)

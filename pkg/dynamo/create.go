@@ -100,11 +100,7 @@ func (t *Table) FindCreated(ctx context.Context, tenant lead.Tenant, key lead.Id
 func (t *Table) RetrieveMany(ctx context.Context, tenant lead.Tenant, ids []lead.ID) ([]lead.Lead, error) {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
-	var keys []item
-	for _, id := range ids {
-		keys = append(keys, leadKey(tenant, id))
-	}
-	return t.fetch(ctx, nil, keys)
+	return t.fetchLeads(ctx, tenant, ids)
 }
 
 // hashValues returns a hash that is equal for equal values, whatever JSON the

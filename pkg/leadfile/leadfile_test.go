@@ -355,6 +355,28 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
+// BenchmarkRead reads rows with the names of fields, and rows whose columns are
+// recognised and converted.
+func BenchmarkRead(b *testing.B) {
+	for name, header := range map[string]string{
+		"own":    "first_name,last_name,email_id,company_name,phone,city,annual_revenue\n",
+		"mapped": "First Name,Last Name,E-mail Address,Company,Business Phone,Business City,Annual Revenue\n",
+	} {
+		b.Run(name, func(b *testing.B) {
+			line := []byte("Ada,Okafor,ada@example.com,Northwind Traders,+1 555 0100,Oslo,1250000\n")
+			x, err := leadfile.NewReader(io.MultiReader(strings.NewReader(header), &repeater{line: line}), "a.csv", leadfile.Settings{}, leadfile.Position{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if row, err := x.Read(); err != nil || row.Err != nil {
+					b.Fatal(err, row.Err)
+				}
+			}
+		})
+	}
+}
+
 // FuzzRead checks that a reader never fails and never hangs, counts lines right,
 // and returns valid JSON.
 func FuzzRead(f *testing.F) {
