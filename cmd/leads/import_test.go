@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -194,6 +195,60 @@ func TestKilledImport(t *testing.T) {
 	for id, count := range listed {
 		if count != 1 || !leads[id] {
 			t.Errorf("lead %s is %d times in the journal; it exists: %v", id, count, leads[id])
+		}
+	}
+}
+
+// TestUndo checks that undo keeps leads that were changed since, and those of
+// other imports.
+func TestUndo(t *testing.T) {
+	table, _ := dynamotest.New(t)
+	db := database{Table: table}
+	name := filepath.Join(t.TempDir(), "a.ndjson")
+	importFile := func(journalName, file string) {
+		reader, err := leadfile.NewReader(strings.NewReader(file), "a.ndjson", leadfile.Settings{}, leadfile.Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := newImporter(db, importTenant, &rejectFile{reader: reader})
+		if i.journal, err = openJournal(journalName); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(i.run(t.Context(), reader), i.journal.close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	importFile(name, "{\"city\":\"a\"}\n{\"city\":\"b\"}\n{\"city\":\"c\"}\n")
+	importFile(name+"2", "{\"city\":\"a\"}\n{\"city\":\"d\"}\n")
+	importFile(name, "{\"city\":\"d\"}\n{\"city\":\"e\"}\n")
+	cities := func() (all []string) {
+		for l, err := range table.All(t.Context(), importTenant) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Values[35] == "b" && l.Version == 1 {
+				changes, err := lead.ParseChanges([]byte(`{"state":"changed"}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := table.Update(t.Context(), importTenant, l.ID, changes, lead.Precondition{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all = append(all, fmt.Sprint(l.Values[35]))
+		}
+		slices.Sort(all)
+		return all
+	}
+	if got := cities(); !slices.Equal(got, []string{"a", "b", "c", "d", "e"}) {
+		t.Fatalf("imported %v", got)
+	}
+	for range 2 {
+		if err := deleteImported(t.Context(), db, importTenant, "a", name); err != nil {
+			t.Fatal(err)
+		}
+		if got := cities(); !slices.Equal(got, []string{"b", "d"}) {
+			t.Errorf("after undo: %v, want the changed lead b and the lead d of the other import", got)
 		}
 	}
 }

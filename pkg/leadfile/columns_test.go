@@ -159,6 +159,15 @@ func TestSettingErrors(t *testing.T) {
 	}
 }
 
+func TestJSONHasNoColumns(t *testing.T) {
+	for _, s := range []leadfile.Settings{{ID: "id"}, {Map: map[string]string{"Email": "email_id"}}} {
+		_, err := leadfile.NewReader(strings.NewReader(`[{"Email":"a@b.example"}]`), "a.json", s, leadfile.Position{})
+		if err == nil || err.Error() != "The file is JSON, which has no columns to map: its members must be named like fields." {
+			t.Error(err)
+		}
+	}
+}
+
 func TestValues(t *testing.T) {
 	for _, c := range []struct {
 		header, cell string

@@ -83,6 +83,9 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 		sample = sample[len(byteOrderMark):]
 	}
 	if l.Format = detectFormat(sample, name); l.Format != CSV {
+		if len(s.Map) > 0 || s.ID != "" {
+			return fileError("The file is JSON, which has no columns to map: its members must be named like fields.")
+		}
 		return nil
 	}
 	l.LineEnd = detectLineEnd(sample)
@@ -185,8 +188,10 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 		}
 		rows, header, known, width, l.Separator = some, h, k, len(some[h].cells), options[i:i+1]
 	}
-	if header < 0 {
+	if header < 0 && len(bytes.TrimSpace(sample)) == 0 {
 		return fileError("The file is empty: its first line must name the columns.")
+	} else if header < 0 {
+		return fileError("The file has no header that can be read: its first line must name the columns. Check its quotes.")
 	}
 	names := textsOf(rows[header].cells)
 	own := true // written by pandas, DuckDB or an export: "" is an empty text
