@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"github.com/kballard/go-shellquote"
 	"golang.org/x/text/encoding/ianaindex"
@@ -38,7 +37,7 @@ func addImportFlags(flags *flag.FlagSet) *importOptions {
 	flags.BoolVar(&s.SkipUnknown, "skip-unknown", false, "leave out all columns that are not recognised")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "write nothing, show what would happen")
 	flags.StringVar(&s.ID, "id", "", "tell rows apart by this `COLUMN` instead of by their leads")
-	flags.BoolVar(&o.again, "again", false, "make leads anew that were deleted since")
+	flags.BoolVar(&o.again, "again", false, "create leads again that were deleted since")
 	flags.StringVar(&o.name, "name", "", "the `NAME` for import undo (default that of the file)")
 	flags.StringVar(&s.Encoding, "encoding", "", "the `ENCODING` if not UTF-8 or UTF-16, such as windows-1252")
 	flags.StringVar(&s.Decimal, "decimal", "", "the decimal `SIGN`, point or comma, of ambiguous numbers")
@@ -130,7 +129,7 @@ func showColumns(reader *leadfile.Reader, name string) error {
 	if n := reader.Skipped(); n > 0 {
 		fmt.Fprintf(os.Stderr, "The header is in line %d; the lines before it are skipped.\n", n+1)
 	}
-	if layout := reader.Position().Layout; layout.Format != leadfile.CSV || layout.Own {
+	if layout := reader.Position().Layout; layout.Format != leadfile.CSV || layout.FieldNames {
 		return nil
 	}
 	fmt.Fprint(os.Stderr, leadfile.FormatColumns(reader.Columns()))
@@ -154,13 +153,13 @@ type source struct {
 	path string // of files beside it
 	name string // which tells the format; "" for standard input
 	size int64  // bytes, 0 if not known
-	read atomic.Int64
+	read int64 // bytes, until now
 }
 
 // Read implements [io.Reader] and counts the bytes.
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	s.read.Add(int64(n))
+	s.read += int64(n)
 	return n, err
 }
 

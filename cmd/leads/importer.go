@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -76,7 +77,10 @@ func (i *importer) run(ctx context.Context, reader *leadfile.Reader) error {
 		var batch []lead.CreateRequest
 		batch, readErr = i.readBatch(reader)
 		group.Go(func() error { return i.handleBatch(groupCtx, batch) })
-		i.bar.update(i.source.read.Load(), i.source.size, i.created.Load()+i.replayed.Load()+i.deleted.Load()+i.changed.Load())
+		// Bytes that were read are ahead of the rows, but are all that is known of
+		// a file that is not in UTF-8.
+		done := cmp.Or(reader.Position().Start(), i.source.read)
+		i.bar.update(done, i.source.size, i.created.Load()+i.replayed.Load()+i.deleted.Load()+i.changed.Load())
 	}
 	err := group.Wait()
 	switch {

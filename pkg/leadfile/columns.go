@@ -240,12 +240,12 @@ func (s Settings) isKnown(name string) bool {
 	return mapped || name == ReasonColumn || name == s.ID || isReadOnly(name) || len(claims(name)) > 0
 }
 
-// isOwnHeader reports whether all names are those of members of a lead, as in a
+// hasFieldNames reports whether all columns have names of members of a lead, as in a
 // file that was made for this API.
-func (s Settings) isOwnHeader(header []string) bool {
+func (s Settings) hasFieldNames(header []string) bool {
 	return !slices.ContainsFunc(header, func(name string) bool {
 		_, mapped := s.Map[name]
-		return !mapped && name != ReasonColumn && name != s.ID && fieldNamed(name) == nil && !isReadOnly(name)
+		return name != "" && !mapped && name != ReasonColumn && name != s.ID && fieldNamed(name) == nil && !isReadOnly(name)
 	})
 }
 
@@ -254,7 +254,7 @@ func (s Settings) isOwnHeader(header []string) bool {
 func assignColumns(header []string, s Settings) ([]Column, error) {
 	columns := make([]Column, len(header))
 	owner := map[string]int{} // the column of each field
-	own := s.isOwnHeader(header)
+	fieldNames := s.hasFieldNames(header)
 	var all []claim
 	for i, name := range header {
 		columns[i].Name = name
@@ -272,7 +272,7 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 			}
 			columns[i].Field, owner[field] = field, i
 		case mapped, name == ReasonColumn, isReadOnly(name):
-		case own && fieldNamed(name) != nil:
+		case fieldNames && fieldNamed(name) != nil:
 			all = append(all, claim{i, name, rankExact})
 		default:
 			for _, c := range claims(name) {

@@ -66,10 +66,13 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 	} else if other := describeOther(head); other != "" {
 		return fileError("The file is %s.", other)
 	} else if s.Encoding != "" {
-		if _, ok := FindEncoding(s.Encoding); !ok {
+		e, ok := FindEncoding(s.Encoding)
+		if !ok {
 			return fileError("The encoding %q is not known: give a name such as windows-1252, or save the file as UTF-8.", s.Encoding)
 		}
-		l.Encoding = s.Encoding
+		if e != unicode.UTF8 {
+			l.Encoding = s.Encoding
+		}
 	} else if likely := guessEncoding(head); likely != "" {
 		return fileError("The file is not in UTF-8. It is probably in %s: give that encoding (-encoding %[1]s), or save the file as UTF-8.", likely)
 	}
@@ -194,13 +197,13 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 		return fileError("The file has no header that can be read: its first line must name the columns. Check its quotes.")
 	}
 	names := textsOf(rows[header].cells)
-	own := true // written by pandas, DuckDB or an export: "" is an empty text
+	plain := true // no name is in quotes, as in an export and in a file of DuckDB
 	for i, c := range rows[header].cells {
 		names[i] = strings.TrimSpace(c.text)
-		own = own && !c.quoted
+		plain = plain && !c.quoted
 	}
-	l.Own = s.isOwnHeader(names)
-	l.EmptyText = own && l.Own
+	l.FieldNames = s.hasFieldNames(names)
+	l.EmptyText = plain && l.FieldNames
 
 	samples := make([][]string, len(names))
 	for _, row := range rows[header+1:] {

@@ -115,8 +115,8 @@ type Layout struct {
 	LineEnd     string   `json:"line_end,omitempty"`  // last byte of the end of a row
 	Header      string   `json:"header,omitempty"`    // as it is in the file
 	Columns     []Column `json:"columns,omitempty"`
-	Own         bool     `json:"own,omitempty"`        // the columns are named like fields
-	EmptyText   bool     `json:"empty_text,omitempty"` // "" is an empty text and not an empty cell
+	FieldNames  bool     `json:"field_names,omitempty"` // the columns are named like fields
+	EmptyText   bool     `json:"empty_text,omitempty"`  // "" is an empty text and not an empty cell
 	Decimal     string   `json:"decimal,omitempty"`
 	Empty       []string `json:"empty,omitempty"`
 	KeepSpaces  bool     `json:"keep_spaces,omitempty"`

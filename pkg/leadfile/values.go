@@ -106,7 +106,7 @@ var (
 // number that could mean two different values.
 func (l *Layout) parseNumber(text string) (string, error) {
 	number := jsontext.Value(text)
-	if l.Own && number.Kind() == '0' && number.IsValid() {
+	if l.FieldNames && number.Kind() == '0' && number.IsValid() {
 		return text, nil
 	}
 	digits := strings.TrimFunc(text, func(r rune) bool { return unicode.Is(unicode.Sc, r) || unicode.IsSpace(r) })
