@@ -153,7 +153,7 @@ type source struct {
 	path string // of files beside it
 	name string // which tells the format; "" for standard input
 	size int64  // bytes, 0 if not known
-	read int64 // bytes, until now
+	read int64  // bytes, until now
 }
 
 // Read implements [io.Reader] and counts the bytes.

@@ -27,25 +27,25 @@ func newProgressBar(noun string) *progressBar {
 // update shows that done of total parts are finished, with count items, at most
 // ten times a second. If total is 0, it is not known.
 func (p *progressBar) update(done, total, count int64) {
-	const width = 20
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.terminal || time.Since(p.updated) < 100*time.Millisecond {
-		return
+	if p.terminal && time.Since(p.updated) >= 100*time.Millisecond {
+		p.updated = time.Now()
+		fmt.Fprintf(os.Stderr, "\r%-79s", formatProgress(p.noun, done, total, count, time.Since(p.started)))
 	}
-	p.updated = time.Now()
-	elapsed := time.Since(p.started)
-	text := fmt.Sprintf("%d %s, %.0f a second", count, p.noun, float64(count)/elapsed.Seconds())
-	if total > 0 {
-		share := min(float64(done)/float64(total), 1)
-		full := int(share * width)
-		left := "?"
-		if share > 0 {
-			left = time.Duration(float64(elapsed) * (1 - share) / share).Round(time.Second).String()
-		}
-		text = fmt.Sprintf("[%s%s] %3.0f %%  %s, %s left", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*share, text, left)
+}
+
+// formatProgress returns the bar, the rate and the time that is left.
+func formatProgress(noun string, done, total, count int64, elapsed time.Duration) string {
+	const width = 20
+	text := fmt.Sprintf("%d %s, %.0f a second", count, noun, float64(count)/elapsed.Seconds())
+	if total == 0 || done == 0 {
+		return text
 	}
-	fmt.Fprintf(os.Stderr, "\r%-79s", text)
+	share := min(float64(done)/float64(total), 1)
+	full := int(share * width)
+	left := time.Duration(float64(elapsed) * (1 - share) / share).Round(time.Second)
+	return fmt.Sprintf("[%s%s] %3.0f %%  %s, %v left", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*share, text, left)
 }
 
 // clear removes the bar from the terminal.
