@@ -8,9 +8,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kballard/go-shellquote"
@@ -89,6 +91,9 @@ func importLeads(flags *flag.FlagSet) func(context.Context, string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		if err := checkColumnNames(reader, options.settings); err != nil {
+			return err
+		}
 		if err := showColumns(reader, name); err != nil {
 			return err
 		}
@@ -121,6 +126,26 @@ func importLeads(flags *flag.FlagSet) func(context.Context, string) error {
 		}
 		return nil
 	})
+}
+
+// checkColumnNames checks that the file has all columns that the flags name.
+func checkColumnNames(reader *leadfile.Reader, s leadfile.Settings) error {
+	var names []string
+	for _, c := range reader.Columns() {
+		names = append(names, c.Name)
+	}
+	wanted := slices.Sorted(maps.Keys(s.Map))
+	if s.ID != "" {
+		wanted = append(wanted, s.ID)
+	}
+	for _, name := range wanted {
+		if names == nil {
+			return usageError("the file is JSON, which has no columns: its members must be named like fields")
+		} else if !slices.Contains(names, name) {
+			return usageError("there is no column %q: the columns are %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
 }
 
 // showColumns prints what the columns become. It returns an error if somebody

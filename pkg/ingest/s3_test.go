@@ -136,7 +136,7 @@ func TestFiles(t *testing.T) {
 	}
 	t.Run("in UTF-16 with the columns of an exporter become leads by the settings in their folder", func(t *testing.T) {
 		f := newFixture(t)
-		f.put("in/mapping.json", "m", `{"map":{"Notes":""},"decimal":"comma"}`)
+		f.put("in/mapping.json", "m", `{"map":{"Notes":"","Column of another file":"city"},"decimal":"comma"}`)
 		f.put("mapping.json", "m", `{"skip_unknown":true}`)
 		var text []byte
 		for _, unit := range utf16.Encode([]rune("\ufeffNotes:\r\nFull Name\tNotes\tAnnual Revenue\r\n" + strings.Repeat("Łukasz\tx\t1.250\r\n", 100_000))) {

@@ -3,7 +3,6 @@ package leadfile
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -280,14 +279,6 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 			}
 			columns[i].Undecided = "left out?"
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Map)) {
-		if !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name }) {
-			return nil, fileError("The settings name the column %q, but the columns are %s.", name, strings.Join(header, ", "))
-		}
-	}
-	if s.ID != "" && !slices.Contains(header, s.ID) {
-		return nil, fileError("There is no column %q for the ids: the columns are %s.", s.ID, strings.Join(header, ", "))
 	}
 	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(a.rank, b.rank) })
 	for _, c := range all {

@@ -146,24 +146,13 @@ func TestUndecided(t *testing.T) {
 
 func TestSettingErrors(t *testing.T) {
 	for want, s := range map[string]leadfile.Settings{
-		`The settings name the column "Nmae", but the columns are Name, Phone.`:                 {Map: map[string]string{"Nmae": "lead_name"}},
 		`Column "Phone" cannot become "phon": No field has this name; did you mean phone?`:      {Map: map[string]string{"Phone": "phon"}},
 		`Column "Phone" cannot become "id": Only the server sets it.`:                           {Map: map[string]string{"Phone": "id"}},
 		`Columns "Name" and "Phone" cannot both become city: map one of them to another field.`: {Map: map[string]string{"Name": "city", "Phone": "city"}},
-		`There is no column "Record ID" for the ids: the columns are Name, Phone.`:              {ID: "Record ID"},
 		`The decimal sign is ";": give point or comma.`:                                         {Decimal: ";"},
 	} {
 		if _, err := columnsOf(t, "Name,Phone\na,b\n", s); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
-		}
-	}
-}
-
-func TestJSONHasNoColumns(t *testing.T) {
-	for _, s := range []leadfile.Settings{{ID: "id"}, {Map: map[string]string{"Email": "email_id"}}} {
-		_, err := leadfile.NewReader(strings.NewReader(`[{"Email":"a@b.example"}]`), "a.json", s, leadfile.Position{})
-		if err == nil || err.Error() != "The file is JSON, which has no columns to map: its members must be named like fields." {
-			t.Error(err)
 		}
 	}
 }

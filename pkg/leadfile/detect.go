@@ -86,9 +86,6 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 		sample = sample[len(byteOrderMark):]
 	}
 	if l.Format = detectFormat(sample, name); l.Format != CSV {
-		if len(s.Map) > 0 || s.ID != "" {
-			return fileError("The file is JSON, which has no columns to map: its members must be named like fields.")
-		}
 		return nil
 	}
 	l.LineEnd = detectLineEnd(sample)

@@ -58,7 +58,7 @@ func FormatOf(name string) (Format, error) {
 
 // Settings say how to read a file. The zero Settings suit most files.
 type Settings struct {
-	Map         map[string]string `json:"map,omitempty"`          // the field of a column; "" leaves the column out
+	Map         map[string]string `json:"map,omitempty"`          // the field of a column, if there is that column; "" leaves it out
 	SkipUnknown bool              `json:"skip_unknown,omitempty"` // leave out columns that are not recognised
 	Encoding    string            `json:"encoding,omitempty"`     // such as windows-1252; "" is UTF-8 or UTF-16
 	Decimal     string            `json:"decimal,omitempty"`      // "point" or "comma"; "" rejects ambiguous numbers
