@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,7 @@ type importer struct {
 	tenant   lead.Tenant
 	idColumn string // the column with the identity of a row, or ""
 	dryRun   bool
-	again    bool // make leads anew that were deleted
+	again    bool // create leads again that were deleted since
 	rows     *rowCounter
 	rejected *rejectFile
 	journal  *journal // nil in a dry run
@@ -157,7 +158,7 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 	}
 
 	// The others were made before. They may have been deleted since.
-	anew := make([]lead.CreateRequest, len(batch))
+	requests := make([]lead.CreateRequest, len(batch)) // to create after all
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(lookups)
 	for n, result := range results {
@@ -170,7 +171,7 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 			group.Go(func() error { return i.db.explainError(result.Err) })
 		case result.Replayed || i.dryRun:
 			group.Go(func() (err error) {
-				anew[n], err = i.lookUp(groupCtx, batch[n], result.Lead.ID)
+				requests[n], err = i.lookUp(groupCtx, batch[n], result.Lead.ID)
 				return i.db.explainError(err)
 			})
 		}
@@ -178,12 +179,7 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	var requests []lead.CreateRequest
-	for _, request := range anew {
-		if request.Key.Key != "" {
-			requests = append(requests, request)
-		}
-	}
+	requests = slices.DeleteFunc(requests, func(r lead.CreateRequest) bool { return r.Key.Key == "" })
 	switch {
 	case len(requests) == 0:
 		return nil
@@ -196,7 +192,7 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 
 // lookUp counts a row whose lead was made before with this id, or, in a dry run,
 // may have been. It returns the request to make the lead, if that is to be done.
-// A lead that is made anew has the idempotency key of the row and the id of the
+// A lead that is created again has the idempotency key of the row and the id of the
 // deleted lead.
 func (i *importer) lookUp(ctx context.Context, request lead.CreateRequest, id lead.ID) (lead.CreateRequest, error) {
 	key, deleted := request.Key.Key, false
