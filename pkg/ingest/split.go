@@ -138,8 +138,7 @@ func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Positi
 	for b.count < messagesPerInvocation {
 		row, err := reader.Read()
 		if err == io.EOF {
-			b.endMessage()
-			return errors.Join(b.writeRejected(ctx), b.send(ctx))
+			return b.finish(ctx, nil)
 		} else if err != nil {
 			return err
 		}
@@ -147,9 +146,8 @@ func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Positi
 			return err
 		}
 	}
-	b.endMessage()
-	b.messages = append(b.messages, newMessage(contentFile, fileMessage{f, reader.Position()}))
-	return errors.Join(b.writeRejected(ctx), b.send(ctx))
+	next := newMessage(contentFile, fileMessage{f, reader.Position()})
+	return b.finish(ctx, &next)
 }
 
 // readSettings returns the settings in the folder of the file, the zero Settings
@@ -283,6 +281,18 @@ func (b *batch) endMessage() {
 	b.stats.queued += len(b.rows)
 	b.rows, b.size = nil, 0
 	b.count++
+}
+
+// finish writes and sends everything that is left, and then a last message.
+func (b *batch) finish(ctx context.Context, last *Message) error {
+	b.endMessage()
+	if last != nil {
+		b.messages = append(b.messages, *last)
+	}
+	if err := b.writeRejected(ctx); err != nil {
+		return err
+	}
+	return b.send(ctx)
 }
 
 // send sends the rejected rows and the messages until now.
