@@ -43,8 +43,8 @@ var commands = []command{
 		"Count all leads of an account and compare the stored counts.", []string{"account", "mode"}, checkNoArgs, audit},
 	{"import undo", "-account NAME -mode test|live [-data DIR] NAME",
 		"Delete the leads that an import created and that nobody changed since.", []string{"account", "mode"}, checkImportName, undoImport},
-	{"import", "-account NAME -mode test|live [flags] FILE",
-		"Create a lead from each row of a file: CSV, Excel (.xlsx), NDJSON or JSON, or -\nfor standard input. A second run creates no lead again.", []string{"account", "mode"}, checkImportFile, importLeads},
+	{"import", "-account NAME -mode test|live [flags] FILE|-",
+		"Create a lead from each row of a CSV, .xlsx, NDJSON or JSON file, once.", []string{"account", "mode"}, checkImportFile, importLeads},
 	{"export", "-account NAME -mode test|live [flags] FILE.csv|FILE.ndjson|-",
 		"Write all leads of an account to a file.", []string{"account", "mode"}, checkFileName, exportLeads},
 }
