@@ -65,7 +65,7 @@ func openPrivate(path string) (*os.File, error) {
 // for a moment.
 func lockFile(file *os.File) (err error) {
 	for range 10 {
-		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err = tryLock(file, true)
 		if err != syscall.EWOULDBLOCK {
 			break
 		}
@@ -98,7 +98,7 @@ func Running(dir string) (endpoint string, ok bool, err error) {
 		return "", false, err
 	}
 	defer file.Close()
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	err = tryLock(file, false)
 	if err != syscall.EWOULDBLOCK {
 		return "", false, err
 	}

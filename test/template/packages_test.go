@@ -69,6 +69,7 @@ func TestLayers(t *testing.T) {
 		"pkg/apikey": {awsModule, "net/http", module + "/pkg/api", module + "/pkg/dynamo"},
 		"pkg/api":    {awsModule, module + "/pkg/dynamo", module + "/pkg/lambdahttp"},
 		"pkg/dynamo": {lambdaGo, module + "/pkg/api", module + "/pkg/lambdahttp"},
+		"pkg/client": {module, "github.com", "golang.org"}, // it uses only the standard library
 		"cmd/leads":  {lambdaGo},
 	}
 	events := []string{module + "/pkg/ingest", module + "/pkg/publish"}
