@@ -10,9 +10,10 @@ import (
 	"overplane.dev/leads/pkg/dynamo"
 )
 
-func audit(flags *flag.FlagSet) func(context.Context, string) error {
+func audit(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	repair := flags.Bool("repair", false, "correct the wrong counts; the API can run meanwhile")
+	asJSON := addJSONFlag(flags)
 	return withDatabase(flags, func(ctx context.Context, db database, _ string) error {
 		differences, bar := 0, newProgressBar("leads")
 		leads, err := db.Audit(ctx, dynamo.Audit{
@@ -21,6 +22,10 @@ func audit(flags *flag.FlagSet) func(context.Context, string) error {
 			Found: func(d dynamo.Difference) {
 				differences++
 				bar.clear()
+				if *asJSON {
+					newJSONEncoder("").Encode(map[string]any{"of": d.Of, "counted": d.Says, "should_be": d.ShouldBe})
+					return
+				}
 				fmt.Printf("%s: counted as %d, should be %d\n", d.Of, d.Says, d.ShouldBe)
 			},
 			Progress: func(counted, total int64) {
@@ -31,8 +36,9 @@ func audit(flags *flag.FlagSet) func(context.Context, string) error {
 		switch {
 		case err != nil:
 			return db.explainError(err)
+		case *asJSON && differences == 0:
 		case differences == 0:
-			fmt.Fprintf(os.Stderr, "Account %s has %d leads in %s mode, and all counts of them are right.\n", tenant.Account, leads, tenant.Mode)
+			fmt.Printf("Account %s has %d leads in %s mode, and all counts of them are right.\n", tenant.Account, leads, tenant.Mode)
 		case *repair:
 			fmt.Fprintf(os.Stderr, "%d counts were wrong and are corrected.\n", differences)
 		default:

@@ -38,16 +38,19 @@ type database struct {
 // withDatabase defines the flag -data and returns a function that finds the
 // database and calls run. It prints which database that is, because keys and
 // leads look the same in each.
-func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database, arg string) error) func(context.Context, string) error {
+func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database, arg string) error) runFunc {
 	data := flags.String("data", defaultData, "the data `DIR` of the running leads serve")
-	return func(ctx context.Context, arg string) error {
+	return func(ctx context.Context, args []string) error {
 		db, err := findDatabase(ctx, *data)
 		if err != nil {
 			return err
 		}
 		db.journals = *data
 		fmt.Fprintf(os.Stderr, "Using %s.\n", db.name)
-		return run(ctx, db, arg)
+		if len(args) == 0 {
+			return run(ctx, db, "")
+		}
+		return run(ctx, db, args[0])
 	}
 }
 

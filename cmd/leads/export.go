@@ -20,7 +20,7 @@ type exportOptions struct {
 	raw     bool
 }
 
-func exportLeads(flags *flag.FlagSet) func(context.Context, string) error {
+func exportLeads(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	var o exportOptions
 	flags.Func("columns", "write only these `COLUMNS`, separated by commas", func(text string) error {

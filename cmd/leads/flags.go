@@ -22,7 +22,7 @@ func addTenantFlags(flags *flag.FlagSet) *lead.Tenant {
 }
 
 func addAccountFlag(flags *flag.FlagSet, account *string) {
-	flags.Func("account", "the account's `NAME`: lower-case letters, digits and hyphens", func(text string) error {
+	flags.Func("account", "the `NAME` of the account", func(text string) error {
 		if !lead.ValidAccount(text) {
 			return errors.New("give 1 to 32 lower-case letters, digits and hyphens, with no hyphen at either end")
 		}

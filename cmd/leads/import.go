@@ -77,7 +77,7 @@ func addMapping(mapping map[string]string, text string) error {
 	return nil
 }
 
-func importLeads(flags *flag.FlagSet) func(context.Context, string) error {
+func importLeads(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	newAccount := addNewAccountFlag(flags)
 	options := addImportFlags(flags)

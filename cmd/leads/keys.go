@@ -8,21 +8,20 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"overplane.dev/leads/pkg/apikey"
 )
 
-func createKey(flags *flag.FlagSet) func(context.Context, string) error {
+func createKey(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	scopes := apikey.Read | apikey.Write
 	var lifetime time.Duration
-	flags.Func("scopes", "what the key may do, `SCOPES` separated by commas: read, write (default read,write)", func(text string) (err error) {
+	flags.Func("scopes", "the `SCOPES` of the key (default read,write)", func(text string) (err error) {
 		scopes, err = apikey.ParseScopes(text)
 		return err
 	})
-	flags.Func("expires", "let the key expire after this `TIME`, such as 90d or 12h (default never)", func(text string) (err error) {
+	flags.Func("expires", "the `TIME` until it expires, such as 90d (default never)", func(text string) (err error) {
 		lifetime, err = parseLifetime(text)
 		return err
 	})
@@ -62,9 +61,10 @@ func parseLifetime(text string) (time.Duration, error) {
 	return lifetime, nil
 }
 
-func listKeys(flags *flag.FlagSet) func(context.Context, string) error {
+func listKeys(flags *flag.FlagSet) runFunc {
 	var account string
 	addAccountFlag(flags, &account)
+	asJSON := addJSONFlag(flags)
 	return withDatabase(flags, func(ctx context.Context, db database, _ string) error {
 		ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 		defer cancel()
@@ -76,14 +76,35 @@ func listKeys(flags *flag.FlagSet) func(context.Context, string) error {
 			fmt.Fprintf(os.Stderr, "Account %s has no keys.\n", account)
 			return nil
 		}
-		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tMODE\tSCOPES\tCREATED\tEXPIRES\tREVOKED")
+		if *asJSON {
+			return printKeys(keys)
+		}
+		table := newTable("ID", "MODE", "SCOPES", "CREATED", "EXPIRES", "REVOKED")
 		for _, k := range keys {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Tenant.Mode, k.Scopes,
+			writeRow(table, k.ID, string(k.Tenant.Mode), k.Scopes.String(),
 				formatTime(k.CreatedAt, "-"), formatTime(k.ExpiresAt, "never"), formatTime(k.RevokedAt, "no"))
 		}
 		return table.Flush()
 	})
+}
+
+// printKeys prints one JSON object for each key.
+func printKeys(keys []apikey.Key) error {
+	encoder := newJSONEncoder("")
+	for _, k := range keys {
+		err := encoder.Encode(struct {
+			ID        string    `json:"id"`
+			Mode      string    `json:"mode"`
+			Scopes    []string  `json:"scopes"`
+			CreatedAt time.Time `json:"created_at,omitzero"`
+			ExpiresAt time.Time `json:"expires_at,omitzero"`
+			RevokedAt time.Time `json:"revoked_at,omitzero"`
+		}{k.ID, string(k.Tenant.Mode), strings.Split(k.Scopes.String(), ","), k.CreatedAt, k.ExpiresAt, k.RevokedAt})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // formatTime returns the time, or the text for the zero time.
@@ -106,7 +127,7 @@ func checkKeyID(args []string) error {
 	return nil
 }
 
-func revokeKey(flags *flag.FlagSet) func(context.Context, string) error {
+func revokeKey(flags *flag.FlagSet) runFunc {
 	return withDatabase(flags, func(ctx context.Context, db database, id string) error {
 		ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 		defer cancel()
@@ -117,7 +138,7 @@ func revokeKey(flags *flag.FlagSet) func(context.Context, string) error {
 		if err != nil {
 			return db.explainError(err)
 		}
-		fmt.Fprintf(os.Stderr, "Key %s is revoked. It stops working within 30 seconds.\n", id)
+		fmt.Printf("Key %s is revoked. It stops working within 30 seconds.\n", id)
 		return nil
 	})
 }

@@ -1,6 +1,6 @@
 // Command leads is the developer's tool for the lead API: it runs the API on this
-// machine, manages API keys on every stage, and imports and exports leads. Run
-// leads -h for its commands.
+// machine, reads and changes leads, manages API keys on every stage, and imports
+// and exports leads. Run leads help for its commands.
 package main
 
 import (
@@ -8,60 +8,81 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"slices"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
-	"text/tabwriter"
+
+	"github.com/urfave/cli/v3"
 )
 
-// A command is one command of leads.
+// A command is one command of leads. It defines its flags with package flag.
+// Package cli parses them, prints help and completes commands in shells.
 type command struct {
 	name     string // one or two words
-	synopsis string
+	args     string // the arguments, for help
 	summary  string
 	required []string // names of the flags that must be set
-	// checkArgs returns an errUsage if the arguments after the flags are wrong.
+	// checkArgs returns an errUsage if the arguments are wrong.
 	checkArgs func(args []string) error
-	// setup defines the flags and returns the function that runs the command. arg
-	// is the argument after the flags, if there is one.
-	setup func(*flag.FlagSet) func(ctx context.Context, arg string) error
+	// setup defines the flags and returns the function that runs the command.
+	setup func(*flag.FlagSet) runFunc
 }
+
+// A runFunc runs a command with its arguments.
+type runFunc = func(ctx context.Context, args []string) error
 
 var commands = []command{
-	{"serve", "[-addr HOST:PORT] [-data DIR]",
-		"Run the API on this machine.", nil, checkNoArgs, serve},
-	{"keys create", "-account NAME -mode test|live [-scopes read,write] [-expires 90d] [-data DIR]",
-		"Create an API key.", []string{"account", "mode"}, checkNoArgs, createKey},
-	{"keys list", "-account NAME [-data DIR]",
-		"List the API keys of an account.", []string{"account"}, checkNoArgs, listKeys},
-	{"keys revoke", "[-data DIR] KEY_ID",
-		"Revoke an API key. A revoked key cannot be used again.", nil, checkKeyID, revokeKey},
-	{"audit", "-account NAME -mode test|live [-repair] [-data DIR]",
-		"Count all leads of an account and compare the stored counts.", []string{"account", "mode"}, checkNoArgs, audit},
-	{"import undo", "-account NAME -mode test|live [-data DIR] NAME",
-		"Delete the leads that an import created and that nobody changed since.", []string{"account", "mode"}, checkImportName, undoImport},
-	{"import", "-account NAME -mode test|live [flags] FILE|-",
-		"Create a lead from each row of a CSV, .xlsx, NDJSON or JSON file, once.", []string{"account", "mode"}, checkImportFile, importLeads},
-	{"export", "-account NAME -mode test|live [flags] FILE.csv|FILE.ndjson|-",
-		"Write all leads of an account to a file.", []string{"account", "mode"}, checkFileName, exportLeads},
+	{"serve", "", "Run the API on this machine", nil, checkNoArgs, serve},
+	{"get", "ID", "Print a lead as JSON", nil, checkLeadID, getLead},
+	{"list", "[PARAMETER=VALUE...]", "List leads, all or those with a PARAMETER such as status=Open", nil, checkPairs, listLeads},
+	{"create", "FIELD=VALUE...|-", "Create a lead; - reads a JSON object from standard input", nil, checkFields, createLead},
+	{"update", "ID FIELD=VALUE...|-", "Change fields of a lead", nil, checkIDAndFields, updateLead},
+	{"delete", "ID", "Delete a lead for good", nil, checkLeadID, deleteLead},
+	{"mcp", "", "Serve tools for AI agents (Model Context Protocol)", nil, checkNoArgs, serveMCP},
+	{"keys create", "", "Create an API key", []string{"account", "mode"}, checkNoArgs, createKey},
+	{"keys list", "", "List the API keys of an account", []string{"account"}, checkNoArgs, listKeys},
+	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, checkKeyID, revokeKey},
+	{"audit", "", "Count all leads of an account and compare the stored counts", []string{"account", "mode"}, checkNoArgs, audit},
+	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, checkImportFile, importLeads},
+	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, checkImportName, undoImport},
+	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, checkFileName, exportLeads},
+	{"version", "", "Print the version, with the commit", nil, checkNoArgs, printVersion},
 }
 
-// importExamples are at the end of leads import -h.
-const importExamples = `Examples:
+// groups are the first words of commands with two words.
+var groups = map[string]string{"keys": "Create, list and revoke API keys"}
+
+// details are longer descriptions of commands, for their help.
+var details = map[string]string{"import": `Examples:
   leads import -account acme -mode live -dry-run hubspot.csv
-  leads import -account acme -mode live -map "Stage=status" -map "Notes=" a.xlsx
-`
+  leads import -account acme -mode live -map "Stage=status" -map "Notes=" a.xlsx`}
 
-const environment = `Environment:
-  DYNAMODB_ENDPOINT  address of another database engine to use
-  LEADS_TABLE        name of the table (default leads)
+const description = `get, list, create, update, delete and mcp use the API at LEADS_URL with the
+API key LEADS_KEY, or the running leads serve if neither is set.
 
-All commands except serve use the database at DYNAMODB_ENDPOINT if that is set,
-else the database of the running leads serve, else AWS with your credentials.
-`
+keys, audit, import and export use the database at DYNAMODB_ENDPOINT if that
+is set, else the database of the running leads serve, else AWS with your
+credentials. LEADS_TABLE is the name of the table (default leads).
+
+Flags have one dash or two, and come before or after other arguments.
+"leads completion SHELL" prints a script for bash, zsh, fish or pwsh.
+
+The exit status is 0 for success, 2 for wrong usage, 1 for all other errors.`
+
+// helpTemplate is the help of a command: its commands, flags and description. A
+// tab separates columns.
+const helpTemplate = `{{.FullName}} {{with .ArgsUsage}}{{.}} {{end}}[flags]
+
+{{.Usage}}.
+{{range .VisibleCommands}}{{if ne .Name "help"}}
+  {{.Name}}{{"\t"}}{{.Usage}}{{end}}{{end}}{{range .VisibleFlags}}{{if ne (index .Names 0) "help"}}
+  {{.}}{{end}}{{end}}
+{{with .Description}}
+{{.}}
+{{end}}`
 
 // errUsage is the error of a command line that is wrong.
 var errUsage = errors.New("wrong usage")
@@ -72,103 +93,125 @@ func usageError(format string, args ...any) error {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args))
 }
 
 // run runs the command that args name and returns its exit status: 2 for wrong
 // usage, 1 for every other failure.
 func run(args []string) int {
-	for _, c := range commands {
-		name := strings.Fields(c.name)
-		if len(args) >= len(name) && slices.Equal(args[:len(name)], name) {
-			return c.run(args[len(name):])
-		}
-	}
-	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[len(args)-1]) {
-		printOverview(os.Stdout)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
+	defer stop()
+	err := newRoot().Run(ctx, args)
+	if err == nil {
 		return 0
 	}
-	if len(args) > 0 {
-		fmt.Fprintf(os.Stderr, "leads: there is no command %q.\n\n", strings.Join(args, " "))
-	}
-	printOverview(os.Stderr)
-	return 2
-}
-
-func printOverview(w io.Writer) {
-	fmt.Fprint(w, "leads runs the lead API, manages its keys, and imports and exports leads.\n\n")
-	for _, c := range commands {
-		fmt.Fprintf(w, "  leads %s %s\n      %s\n", c.name, c.synopsis, c.summary)
-	}
-	fmt.Fprintf(w, "\nRun leads COMMAND -h for the flags of a command.\n\n%s", environment)
-}
-
-// printHelp prints one line for each flag.
-func (c command) printHelp(out io.Writer, flags *flag.FlagSet) {
-	fmt.Fprintf(out, "leads %s %s\n\n%s\n\n", c.name, c.synopsis, c.summary)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	flags.VisitAll(func(f *flag.Flag) {
-		value, usage := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "false" {
-			usage += fmt.Sprintf(" (default %q)", f.DefValue)
-		}
-		fmt.Fprintf(w, "  -%s %s\t%s\n", f.Name, value, usage)
-	})
-	w.Flush()
-	text := environment
-	if c.name == "import" {
-		text = importExamples
-	}
-	fmt.Fprintf(out, "\n%s", text)
-}
-
-// run runs the command with the arguments after its name and returns its exit
-// status.
-func (c command) run(args []string) int {
-	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // run prints the errors
-	flags.Usage = func() {}
-	runCommand := c.setup(flags)
-	err := flags.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		c.printHelp(os.Stdout, flags)
-		return 0
-	}
-	if err != nil {
-		err = usageError("%w", err)
-	} else if err = c.checkUsage(flags); err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
-		defer stop()
-		err = runCommand(ctx, flags.Arg(0))
-	}
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errUsage):
-		fmt.Fprintf(os.Stderr, "leads %s: %v. See leads %[1]s -h.\n", c.name, err)
+	fmt.Fprintf(os.Stderr, "leads: %s\n", endSentence(err.Error()))
+	if errors.Is(err, errUsage) {
 		return 2
-	default:
-		fmt.Fprintf(os.Stderr, "leads: %s\n", endSentence(err.Error()))
-		return 1
+	}
+	return 1
+}
+
+// newRoot returns leads with all its commands.
+func newRoot() *cli.Command {
+	cli.RootCommandHelpTemplate, cli.SubcommandHelpTemplate, cli.CommandHelpTemplate = helpTemplate, helpTemplate, helpTemplate
+	root := newGroup("leads", "Run the lead API, use it, and manage its keys")
+	root.Description = description
+	root.EnableShellCompletion = true
+	// run prints errors and chooses the exit status.
+	root.ExitErrHandler = func(context.Context, *cli.Command, error) {}
+	for _, c := range commands {
+		parent, name := root, c.name
+		if first, second, ok := strings.Cut(c.name, " "); ok {
+			if parent = root.Command(first); parent == nil {
+				parent = newGroup(first, groups[first])
+				root.Commands = append(root.Commands, parent)
+			}
+			name = second
+		}
+		parent.Commands = append(parent.Commands, c.convert(name))
+	}
+	return root
+}
+
+// newGroup returns a command that only has other commands.
+func newGroup(name, summary string) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: summary, ArgsUsage: "COMMAND", OnUsageError: returnUsageError,
+		Action: func(_ context.Context, group *cli.Command) error {
+			if !group.Args().Present() {
+				cli.HelpPrinter(os.Stderr, helpTemplate, group)
+				return usageError("give a command")
+			}
+			return usageError("there is no command %q, see %s -h", group.Args().First(), group.FullName())
+		},
 	}
 }
 
-// checkUsage checks that the required flags are set and that the arguments after
-// the flags are right.
-func (c command) checkUsage(flags *flag.FlagSet) error {
-	for i, arg := range flags.Args() {
-		if i > 0 && len(arg) > 1 && arg[0] == '-' { // package flag takes it for an argument
-			return usageError("%s comes too late: flags go before all other arguments", arg)
-		}
+// convert returns the command as one of package cli.
+func (c command) convert(name string) *cli.Command {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	runCommand := c.setup(flags)
+	converted := &cli.Command{
+		Name: name, Usage: c.summary, Description: details[c.name], ArgsUsage: c.args, HideHelpCommand: true, OnUsageError: returnUsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			args := cmd.Args().Slice()
+			err := c.checkUsage(cmd.IsSet, args)
+			if err == nil {
+				err = runCommand(ctx, args)
+			}
+			if errors.Is(err, errUsage) {
+				err = fmt.Errorf("%w. See leads %s -h", err, c.name)
+			}
+			return err
+		},
 	}
-	set := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	flags.VisitAll(func(f *flag.Flag) { converted.Flags = append(converted.Flags, convertFlag(f)) })
+	return converted
+}
+
+// checkUsage checks that the required flags are set and that the arguments are
+// right.
+func (c command) checkUsage(isSet func(flag string) bool, args []string) error {
 	for _, name := range c.required {
-		if !set[name] {
+		if !isSet(name) {
 			return usageError("-%s is missing", name)
 		}
 	}
-	return c.checkArgs(flags.Args())
+	return c.checkArgs(args)
+}
+
+// convertFlag returns a flag of package flag as one of package cli.
+func convertFlag(f *flag.Flag) cli.Flag {
+	if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+		return &cli.BoolFlag{Name: f.Name, Usage: f.Usage, Local: true, HideDefault: true, Action: func(_ context.Context, _ *cli.Command, on bool) error {
+			return f.Value.Set(strconv.FormatBool(on))
+		}}
+	}
+	return &cli.GenericFlag{Name: f.Name, Usage: f.Usage, Local: true, Value: flagValue{f.Value}}
+}
+
+// flagValue is the value of a flag of package flag, with the method that package
+// cli needs too.
+type flagValue struct{ flag.Value }
+
+func (v flagValue) Get() any { return v.Value }
+
+func returnUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	return usageError("%w. See %s -h", err, cmd.FullName())
+}
+
+func printVersion(*flag.FlagSet) runFunc {
+	return func(context.Context, []string) error {
+		info, _ := debug.ReadBuildInfo()
+		fmt.Printf("leads %s\n%s\n", info.Main.Version, info.GoVersion)
+		for _, setting := range info.Settings {
+			if name, ok := strings.CutPrefix(setting.Key, "vcs."); ok { // revision, time, modified
+				fmt.Printf("%s %s\n", name, setting.Value)
+			}
+		}
+		return nil
+	}
 }
 
 func checkNoArgs(args []string) error {

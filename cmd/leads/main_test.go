@@ -93,8 +93,10 @@ func TestScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir, bin := t.TempDir(), t.TempDir()
-			if err := os.Symlink(os.Args[0], filepath.Join(bin, "curl")); err != nil {
-				t.Fatal(err)
+			for _, command := range []string{"curl", "leads"} {
+				if err := os.Symlink(os.Args[0], filepath.Join(bin, command)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			path := bin + string(filepath.ListSeparator) + os.Getenv("PATH")
 			state, err := script.NewState(t.Context(), dir, append(testEnviron(), "WORK="+dir, "PATH="+path))
@@ -203,7 +205,7 @@ func testEnviron() []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, "AWS_") && name != "DYNAMODB_ENDPOINT" && name != "LEADS_TABLE" {
+		if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "LEADS_") && name != "DYNAMODB_ENDPOINT" {
 			env = append(env, variable)
 		}
 	}
@@ -326,4 +328,25 @@ func sendRequest(method, url string, header http.Header, body string) (string, e
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
 	return res.Status + "\n" + string(content) + "\n", err
+}
+
+// TestHelpFitsTerminals checks that no line of help is longer than 80 characters.
+func TestHelpFitsTerminals(t *testing.T) {
+	names := []string{"", "keys"}
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	for _, name := range names {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], append(strings.Fields(name), "-h")...)
+		cmd.Env = testEnviron()
+		help, err := cmd.Output()
+		if err != nil || len(help) == 0 {
+			t.Errorf("leads %s -h: %q, %v", name, help, err)
+		}
+		for line := range strings.Lines(string(help)) {
+			if n := len(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("leads %s -h: %d characters in %q", name, n, line)
+			}
+		}
+	}
 }

@@ -25,11 +25,11 @@ const (
 	shutdownTimeout = 5 * time.Second
 )
 
-func serve(flags *flag.FlagSet) func(context.Context, string) error {
+func serve(flags *flag.FlagSet) runFunc {
 	addr := flags.String("addr", "127.0.0.1:3000", "listen on `HOST:PORT`")
-	data := flags.String("data", defaultData, "keep the data and a test key in the directory `DIR`, or in memory with "+localdb.Memory)
+	data := flags.String("data", defaultData, "the data `DIR`; "+localdb.Memory+" keeps nothing")
 
-	return func(ctx context.Context, _ string) error {
+	return func(ctx context.Context, _ []string) error {
 		err := runServer(ctx, *addr, *data)
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // stopped during the start
@@ -63,6 +63,11 @@ func runServer(ctx context.Context, addr, data string) (err error) {
 	key, err := prepareDatabase(ctx, db, data)
 	if err != nil {
 		return err
+	}
+	if data != localdb.Memory { // for the commands that use the API
+		if err := writePrivate(urlFile(data), "http://"+clientAddress(listener.Addr())+"\n"); err != nil {
+			return err
+		}
 	}
 	printGreeting(listener.Addr(), db, key, data)
 

@@ -18,7 +18,7 @@ import (
 const undoWorkers = 16
 
 // undoImport deletes the leads that an import made and that nobody changed since.
-func undoImport(flags *flag.FlagSet) func(context.Context, string) error {
+func undoImport(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	return withDatabase(flags, func(ctx context.Context, db database, name string) error {
 		err := deleteImported(ctx, db, *tenant, name, journalName(db, *tenant, name))

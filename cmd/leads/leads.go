@@ -1,0 +1,261 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"overplane.dev/leads/pkg/client"
+	"overplane.dev/leads/pkg/lead"
+)
+
+// withClient defines the flag -data and returns a function that finds the API and
+// calls run.
+func withClient(flags *flag.FlagSet, run func(ctx context.Context, c *client.Client, args []string) error) runFunc {
+	data := flags.String("data", defaultData, "the data `DIR` of the running leads serve")
+	return func(ctx context.Context, args []string) error {
+		c, err := findClient(*data)
+		if err != nil {
+			return err
+		}
+		err = run(ctx, c, args)
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("interrupted (%w)", ctx.Err())
+		}
+		if _, ok := errors.AsType[*url.Error](err); ok {
+			return fmt.Errorf("the API does not answer, start leads serve, or set LEADS_URL and LEADS_KEY: %w", err)
+		}
+		return err
+	}
+}
+
+// urlFile is the file with the address of the running leads serve.
+func urlFile(data string) string { return filepath.Join(data, "url") }
+
+// findClient returns a client of the API at LEADS_URL with the key LEADS_KEY, or of
+// the running leads serve if neither is set.
+func findClient(data string) (*client.Client, error) {
+	address, key := os.Getenv("LEADS_URL"), os.Getenv("LEADS_KEY")
+	if (address == "") != (key == "") {
+		return nil, errors.New("set both LEADS_URL and LEADS_KEY, or neither to use the running leads serve")
+	}
+	if address == "" {
+		addressText, addressErr := os.ReadFile(urlFile(data))
+		keyText, keyErr := os.ReadFile(keyFile(data))
+		if err := cmp.Or(addressErr, keyErr); err != nil {
+			return nil, fmt.Errorf("no API is known, start leads serve, or set LEADS_URL and LEADS_KEY: %w", err)
+		}
+		address, key = strings.TrimSpace(string(addressText)), strings.TrimSpace(string(keyText))
+	}
+	return &client.Client{URL: address, Key: key}, nil
+}
+
+func getLead(flags *flag.FlagSet) runFunc {
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		return printLead(c.Get(ctx, args[0]))
+	})
+}
+
+func createLead(flags *flag.FlagSet) runFunc {
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		setFields, err := readFields(args)
+		if err != nil {
+			return err
+		}
+		var l client.Lead
+		setFields(&l)
+		return printLead(c.Create(ctx, &l))
+	})
+}
+
+func updateLead(flags *flag.FlagSet) runFunc {
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		setFields, err := readFields(args[1:])
+		if err != nil {
+			return err
+		}
+		return printLead(c.Update(ctx, args[0], setFields))
+	})
+}
+
+func deleteLead(flags *flag.FlagSet) runFunc {
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		if err := c.Delete(ctx, args[0]); err != nil {
+			return err
+		}
+		fmt.Printf("%s is deleted.\n", args[0])
+		return nil
+	})
+}
+
+// printLead prints a lead as JSON, without the fields that were never set, unless
+// err is an error.
+func printLead(l *client.Lead, err error) error {
+	if err != nil {
+		return err
+	}
+	return newJSONEncoder("  ").Encode(l)
+}
+
+// newJSONEncoder returns an encoder to standard output.
+func newJSONEncoder(indent string) *json.Encoder {
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	return encoder
+}
+
+func listLeads(flags *flag.FlagSet) runFunc {
+	limit := flags.Uint("limit", 0, "list at most `N` leads; 0 lists all")
+	asJSON := addJSONFlag(flags)
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		query := url.Values{}
+		for _, arg := range args {
+			name, value, _ := strings.Cut(arg, "=")
+			query.Add(name, value)
+		}
+		encoder, table := newJSONEncoder(""), newTable("ID", "CREATED", "NAME", "COMPANY", "E-MAIL", "STATUS")
+		n := uint(0)
+		for l, err := range c.All(ctx, query) {
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				err = encoder.Encode(l)
+			} else {
+				err = writeRow(table, l.ID, l.CreatedAt.Format(time.RFC3339), client.Value(l.LeadName),
+					client.Value(l.CompanyName), client.Value(l.EmailID), client.Value(l.Status))
+			}
+			if err != nil {
+				return err
+			}
+			if n++; n == *limit {
+				break
+			}
+		}
+		if *asJSON || n == 0 {
+			return nil
+		}
+		return table.Flush()
+	})
+}
+
+func addJSONFlag(flags *flag.FlagSet) *bool {
+	return flags.Bool("json", false, "print one JSON object per line")
+}
+
+// newTable returns a table with aligned columns on standard output. Flush prints
+// it.
+func newTable(header ...string) *tabwriter.Writer {
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	writeRow(table, header...) // into memory
+	return table
+}
+
+// writeRow writes cells without control characters, which could change the
+// terminal.
+func writeRow(table io.Writer, cells ...string) error {
+	clean := func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}
+	for i := range cells {
+		cells[i] = strings.Map(clean, cells[i])
+	}
+	_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
+	return err
+}
+
+// checkLeadID checks that the only argument is the id of a lead.
+func checkLeadID(args []string) error {
+	if len(args) != 1 {
+		return usageError("give the id of one lead")
+	}
+	return nil
+}
+
+// checkPairs checks that all arguments are NAME=VALUE.
+func checkPairs(args []string) error {
+	for _, arg := range args {
+		if !strings.Contains(arg, "=") {
+			return usageError("%q is not NAME=VALUE", arg)
+		}
+	}
+	return nil
+}
+
+// checkFields checks that the arguments are FIELD=VALUE, or only "-".
+func checkFields(args []string) error {
+	switch {
+	case len(args) == 0:
+		return usageError("give FIELD=VALUE, such as lead_name=Ada, or - to read a JSON object")
+	case len(args) == 1 && args[0] == "-":
+		return nil
+	}
+	return checkPairs(args)
+}
+
+func checkIDAndFields(args []string) error {
+	if len(args) == 0 {
+		return usageError("give the id of a lead")
+	}
+	return checkFields(args[1:])
+}
+
+// readFields returns a function that sets the fields in the arguments, or those of
+// the JSON object on standard input.
+func readFields(args []string) (setFields func(*client.Lead), err error) {
+	if args[0] == "-" {
+		object, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return nil, err
+		}
+		return parseFields(object)
+	}
+	fields := map[string]any{}
+	for _, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		if _, ok := fields[name]; ok {
+			return nil, usageError("%s was given twice", name)
+		}
+		fields[name] = value
+		for _, f := range lead.Fields {
+			if f.Name == name && (f.Kind == lead.Boolean || f.Kind == lead.Decimal) && json.Valid([]byte(value)) {
+				fields[name] = json.RawMessage(value)
+			}
+		}
+	}
+	object, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	if setFields, err = parseFields(object); err != nil {
+		return nil, usageError("%w", err)
+	}
+	return setFields, nil
+}
+
+// parseFields returns a function that sets the fields in a JSON object. It checks
+// the object as the API does, because encoding/json ignores unknown fields.
+func parseFields(object []byte) (setFields func(*client.Lead), err error) {
+	if _, err := lead.ParseChanges(object); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(object, new(client.Lead)); err != nil {
+		return nil, err
+	}
+	return func(l *client.Lead) { json.Unmarshal(object, l) }, nil
+}
