@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load prove binaries
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,11 @@ bench-load: ## Measure leads serve under steady load, compared with a minimal se
 	@$(go)
 	@$(npm)
 	go -C tools/bench/load run . $(ARGS)
+
+release: ## Build leads for five platforms and the stack, with checksums, into dist/
+	@$(go)
+	@$(python)
+	@SAM="$(samcli)" sh tools/release.sh
 
 # "sam build" calls build-NAME for each function in template.yaml. The function
 # NewThing is the command in functions/new-thing; both names work here.
