@@ -7,6 +7,7 @@ import (
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/queue"
 	"overplane.dev/leads/test/dynamotest"
 	"overplane.dev/leads/test/fakeaws"
 )
@@ -56,7 +57,7 @@ func TestOpen(t *testing.T) {
 		if rejected != 1 || rows != 999 || next == "" {
 			t.Fatalf("%d rejected rows, %d messages with rows, continue with %q", rejected, rows, next)
 		}
-		f.wantFailed(t, records(delivered("m1", ingest.Message{Body: next, Attributes: map[string]string{"leads_content": "file"}})))
+		f.wantFailed(t, records(delivered("m1", queue.Message{Body: next, Attributes: map[string]string{"leads_content": "file"}})))
 		if last := server.Ranges[len(server.Ranges)-1]; !strings.HasPrefix(last, "bytes=1") {
 			t.Errorf("range %q, want the offset where the first invocation stopped", last)
 		}

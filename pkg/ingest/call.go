@@ -71,6 +71,9 @@ func (c *call) handle(ctx context.Context, v *invocation) ([]byte, error) {
 		position := "/" + strconv.Itoa(i)
 		r := newRecord("call", requestID+position, fmt.Sprintf("call %s, lead %d", requestID, i), body)
 		r.key.Key = key + position
+		if c.key != nil && lead.ValidIdempotencyKey(*c.key+position) {
+			r.senderKey = *c.key + position
+		}
 		records = append(records, r)
 	}
 	results := v.createLeads(ctx, records)

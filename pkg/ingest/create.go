@@ -5,20 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // record is one lead to create.
 type record struct {
-	key    lead.IdempotencyKey
-	id     string // the same in all deliveries of this record, and in no other record
-	origin string // where the record comes from, for people
-	body   []byte // the JSON of a create, not parsed yet
-	err    error  // why the record is rejected
+	key       lead.IdempotencyKey
+	senderKey string // the idempotency key that the sender gave, or ""
+	id        string // the same in all deliveries of this record, and in no other record
+	origin    string // where the record comes from, for people
+	body      []byte // the JSON of a create, not parsed yet
+	err       error  // why the record is rejected
 }
 
 // newRecord returns a record whose idempotency key is its id at the source.
@@ -27,15 +32,40 @@ func newRecord(source, id, origin string, body []byte) record {
 	return record{key: key, id: id, origin: origin, body: body}
 }
 
-// keyName is the message attribute with the idempotency key of the sender, and
-// the member of a call.
-const keyName = "idempotency_key"
-
 // setKey replaces the idempotency key by that of the sender.
 func (r *record) setKey(key string) {
 	r.key.Key = "key/" + key
-	r.err = validateKey(key)
+	if r.err = validateKey(key); r.err == nil {
+		r.senderKey = key
+	}
 }
+
+// setKeyFrom replaces the idempotency key by that in the message attributes of
+// the sender. It reports whether there is one. It rejects the record if the name
+// of the attribute is spelled in another way: without its key, a message that is
+// sent twice would become two leads.
+func (r *record) setKeyFrom(attributes map[string]string) bool {
+	if key, ok := attributes[keyName]; ok {
+		r.setKey(key)
+		return true
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		if !strings.Contains(strings.ToLower(name), "idemp") {
+			continue
+		}
+		r.setKey(attributes[name])
+		r.err = lead.ValidationError{{
+			Param: name, Code: lead.ParameterUnknown,
+			Message: "No message attribute has this name. Rename it to " + keyName + ", or leave it out.",
+		}}
+		return true
+	}
+	return false
+}
+
+// keyName is the message attribute with the idempotency key of the sender, and
+// the member of a call.
+const keyName = queue.KeyAttribute
 
 // validateKey applies the rules of the HTTP header Idempotency-Key.
 func validateKey(key string) error {

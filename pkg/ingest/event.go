@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -22,18 +23,23 @@ func errUnexpected(format string, args ...any) error {
 // only on its outermost members, never on the content of a record.
 //
 // A name that occurs twice in one object is an error, because encoding/json
-// would use the last of the two. Invalid Unicode is not an error here: it
-// rejects only the record that contains it, see [unquote].
+// would use the last of the two. Inside a lead it rejects only this lead, see
+// [lead.ParseChanges]. The same holds for invalid Unicode, see [unquote].
 func parseEvent(payload []byte) (event, error) {
-	if !jsontext.Value(payload).IsValid(jsontext.AllowInvalidUTF8(true)) {
-		return nil, errUnexpected("it is not valid JSON, or a name occurs twice in one object")
-	}
 	if jsontext.Value(payload).Kind() == '[' {
+		if !hasUniqueNames(payload) {
+			return nil, errNameTwice
+		}
 		return parseRecords(payload)
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &members); err != nil {
-		return nil, errUnexpected("it is not a JSON object")
+	members, err := parseMembers(payload)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range members {
+		if name != "leads" && name != "detail" && !hasUniqueNames(value) {
+			return nil, errNameTwice
+		}
 	}
 	switch {
 	case has(members, "Records"):
@@ -47,6 +53,40 @@ func parseEvent(payload []byte) (event, error) {
 		return parseEventBridge(payload)
 	}
 	return nil, errUnexpected("it has neither Records nor leads nor detail-type")
+}
+
+var errNameTwice = errUnexpected("it is not valid JSON, or a name occurs twice in one object")
+
+// parseMembers returns the members of a JSON object, in which no name may occur
+// twice. Objects in its members are not checked.
+func parseMembers(object []byte) (map[string]json.RawMessage, error) {
+	if !jsontext.Value(object).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) {
+		return nil, errUnexpected("it is not valid JSON")
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(object), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return nil, errUnexpected("it is not a JSON object")
+	}
+	members := map[string]json.RawMessage{}
+	for d.PeekKind() != '}' {
+		t, err := d.ReadToken()
+		name := t.String() // before the next read, which changes t
+		value, valueErr := d.ReadValue()
+		if err != nil || valueErr != nil {
+			return nil, errUnexpected("it is not valid JSON")
+		}
+		if has(members, name) {
+			return nil, errNameTwice
+		}
+		members[name] = json.RawMessage(value.Clone())
+	}
+	return members, nil
+}
+
+// hasUniqueNames reports whether a value is valid JSON in which no name occurs
+// twice in one object.
+func hasUniqueNames(value []byte) bool {
+	return jsontext.Value(value).IsValid(jsontext.AllowInvalidUTF8(true))
 }
 
 // parseRecords parses a list of records, which must all be from one source.

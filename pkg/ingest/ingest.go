@@ -52,6 +52,7 @@ import (
 
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // keyTTL is how long an idempotency key is kept. A message lives at most 14 days
@@ -73,8 +74,8 @@ const (
 type Ingester struct {
 	Tenant      lead.Tenant // of all leads; an event cannot choose another
 	Leads       Store
-	Queue       Queue // the function's own source, for the rows of files
-	DeadLetters Queue // FIFO
+	Queue       queue.Queue // the function's own source, for the rows of files
+	DeadLetters queue.Queue // FIFO
 	Files       Files
 	Log         *slog.Logger
 }
@@ -82,19 +83,6 @@ type Ingester struct {
 // Store creates leads. Table of package dynamo implements it.
 type Store interface {
 	CreateMany(context.Context, lead.Tenant, []lead.CreateRequest) []lead.CreateResult
-}
-
-// Queue is an SQS queue.
-type Queue interface {
-	// Send sends messages. After an error, some of them may have been sent.
-	Send(context.Context, []Message) error
-}
-
-// Message is an SQS message.
-type Message struct {
-	Body       string
-	Attributes map[string]string
-	ID         string // deduplication id, only for a FIFO queue
 }
 
 // Invoke handles one invocation of the function. It implements lambda.Handler.

@@ -25,6 +25,7 @@ import (
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/queue"
 	"overplane.dev/leads/test/dynamotest"
 )
 
@@ -34,8 +35,8 @@ type fixture struct {
 	*ingest.Ingester
 	table *dynamo.Table
 	meter *dynamotest.Meter
-	queue *queue
-	dlq   *queue
+	queue *memoryQueue
+	dlq   *memoryQueue
 	files files
 	log   *bytes.Buffer
 }
@@ -47,7 +48,7 @@ func newFixture(t *testing.T) *fixture {
 }
 
 func newFixtureOn(table *dynamo.Table, meter *dynamotest.Meter, account string) *fixture {
-	f := &fixture{table: table, meter: meter, queue: &queue{}, dlq: &queue{fifo: true}, files: files{}, log: &bytes.Buffer{}}
+	f := &fixture{table: table, meter: meter, queue: &memoryQueue{}, dlq: &memoryQueue{fifo: true}, files: files{}, log: &bytes.Buffer{}}
 	f.Ingester = &ingest.Ingester{
 		Tenant: lead.Tenant{Account: account, Mode: lead.Live}, Leads: table,
 		Queue: f.queue, DeadLetters: f.dlq, Files: f.files, Log: slog.New(slog.NewJSONHandler(f.log, nil)),
@@ -64,15 +65,15 @@ type tester interface {
 	Fatalf(string, ...any)
 }
 
-// queue is a queue in memory. A FIFO queue accepts each id once.
-type queue struct {
+// memoryQueue is a queue in memory. A FIFO queue accepts each id once.
+type memoryQueue struct {
 	fifo  bool
-	sent  []ingest.Message
+	sent  []queue.Message
 	fault func(n int) error // returns the error of the nth call
 	calls int
 }
 
-func (q *queue) Send(_ context.Context, messages []ingest.Message) error {
+func (q *memoryQueue) Send(_ context.Context, messages []queue.Message) error {
 	q.calls++
 	if q.fault != nil {
 		if err := q.fault(q.calls); err != nil {
@@ -80,7 +81,7 @@ func (q *queue) Send(_ context.Context, messages []ingest.Message) error {
 		}
 	}
 	for _, m := range messages {
-		if q.fifo && slices.ContainsFunc(q.sent, func(s ingest.Message) bool { return s.ID == m.ID }) {
+		if q.fifo && slices.ContainsFunc(q.sent, func(s queue.Message) bool { return s.ID == m.ID }) {
 			continue
 		}
 		q.sent = append(q.sent, m)
@@ -112,7 +113,7 @@ func sqsMessage(id, body string, more ...string) string {
 }
 
 // delivered returns a message of the queue as Lambda delivers it.
-func delivered(id string, m ingest.Message) string {
+func delivered(id string, m queue.Message) string {
 	attributes := map[string]any{}
 	for name, value := range m.Attributes {
 		attributes[name] = map[string]any{"stringValue": value, "dataType": "String"}
@@ -265,7 +266,7 @@ func TestEveryKind(t *testing.T) {
 			}
 			f.wantNames(t)
 			f.wantDLQ(t, "parameter_unknown "+strings.NewReplacer("Ada", "Bob", "lead_name", "leed_name").Replace(body))
-			if reason := f.dlq.sent[0].Attributes["reason"]; reason != "No field has this name; did you mean lead_name?" {
+			if reason := f.dlq.sent[0].Attributes["reason"]; reason != `"leed_name": No field has this name; did you mean lead_name?` {
 				t.Errorf("reason %q", reason)
 			}
 			if strings.Contains(f.log.String(), "Bob") {
@@ -314,6 +315,7 @@ func TestEnvelope(t *testing.T) {
 		"a record of two kinds": records(strings.Replace(sqsMessage("m1", "{}"), `"eventSource"`, `"EventSource":"aws:sns","eventSource"`, 1)),
 		"records beside leads":  `{"Records":[` + sqsMessage("m1", "{}") + `],"leads":[{}]}`,
 		"a name twice":          `{"leads":[{}],"leads":[{},{}]}`,
+		"a tag's name twice":    `{"id":"e1","detail-type":"d","resources":[{"a":1,"a":2}],"detail":{}}`,
 		"a record's name twice": records(strings.Replace(sqsMessage("m1", "{}"), `{"messageId"`, `{"messageId":"m0","messageId"`, 1)),
 		"a name in upper case":  `{"leads":[{}],"LEADS":[{},{}]}`,
 		"a message with no id":  records(sqsMessage("", "{}")),
@@ -355,7 +357,7 @@ func TestEnvelope(t *testing.T) {
 		"SNS":           records(snsRecord("n1", ada), snsRecord("n2", bad)),
 		"a call":        `{"leads":[` + ada + `,` + bad + `]}`,
 		"EventBridge":   busEvent("e1", bad),
-		"rows of files": records(sqsMessage("m1", ada), delivered("m2", ingest.Message{Body: `{"file":{"bucket":"b","key":"k","etag":"e"},"rows":[{"line":1,"lead":` + quoted(bad) + `}]}`, Attributes: map[string]string{"leads_content": "rows"}})),
+		"rows of files": records(sqsMessage("m1", ada), delivered("m2", queue.Message{Body: `{"file":{"bucket":"b","key":"k","etag":"e"},"rows":[{"line":1,"lead":` + quoted(bad) + `}]}`, Attributes: map[string]string{"leads_content": "rows"}})),
 	} {
 		for _, invalid := range []string{`\ud800`, `\udc00\ud800`, "\xff"} {
 			t.Run(fmt.Sprintf("of %s rejects only the record with %q", source, invalid), func(t *testing.T) {
@@ -374,12 +376,32 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
+func TestNameTwiceInALead(t *testing.T) {
+	const bad = `{"lead_name":"a","lead_name":"b"}`
+	for source, event := range map[string]string{
+		"SQS":         records(sqsMessage("m1", bad)),
+		"SNS":         records(snsRecord("n1", bad)),
+		"EventBridge": busEvent("e1", bad),
+		"a call":      `{"leads":[` + bad + `]}`,
+	} {
+		f := newFixture(t)
+		if answer, failure := f.invoke(t, event); failure != "" || strings.Contains(answer, "itemIdentifier") {
+			t.Errorf("%s: %s %s", source, answer, failure)
+		}
+		f.wantNames(t)
+		f.wantDLQ(t, "json_invalid "+bad)
+	}
+}
+
 func TestSQS(t *testing.T) {
 	attribute := func(key string) string {
 		return `"messageAttributes":{"idempotency_key":{"stringValue":` + quoted(key) + `,"dataType":"String"}}`
 	}
 	keyed := func(id, key, body string) string {
 		return strings.Replace(sqsMessage(id, body), `"messageAttributes":{}`, attribute(key), 1)
+	}
+	snsKeyed := func(id, key, message string) string {
+		return strings.Replace(snsRecord(id, message), `"MessageAttributes":{}`, `"MessageAttributes":{"idempotency_key":{"Type":"String","Value":`+quoted(key)+`}}`, 1)
 	}
 	t.Run("creates the leads of a batch in one transaction", func(t *testing.T) {
 		f := newFixture(t)
@@ -406,7 +428,7 @@ func TestSQS(t *testing.T) {
 		}
 		f.wantFailed(t, records(keyed("m1", "k", `{"lead_name":"a"}`)))
 		f.invoke(t, `{"idempotency_key":"k","leads":[{"lead_name":"b"}]}`)
-		f.invoke(t, records(strings.Replace(snsRecord("n1", `{"lead_name":"c"}`), `"MessageAttributes":{}`, `"MessageAttributes":{"idempotency_key":{"Type":"String","Value":"k"}}`, 1)))
+		f.invoke(t, records(snsKeyed("n1", "k", `{"lead_name":"c"}`)))
 		f.wantNames(t, "<nil>", "a", "b", "c")
 	})
 	t.Run("rejects an idempotency_key that HTTP would reject", func(t *testing.T) {
@@ -414,6 +436,40 @@ func TestSQS(t *testing.T) {
 		f.wantFailed(t, records(keyed("m1", "", "{}"), keyed("m2", "ä", "{}"), keyed("m3", strings.Repeat("k", 256), "{}"), keyed("m4", strings.Repeat("k", 255), `{"lead_name":"Ada"}`)))
 		f.wantNames(t, "Ada")
 		f.wantDLQ(t, "parameter_invalid {}", "parameter_invalid {}", "parameter_invalid {}")
+	})
+	t.Run("rejects a misspelled idempotency_key and keeps its value", func(t *testing.T) {
+		for _, name := range []string{"Idempotency-Key", "idempotencyKey", "IDEMPOTENCY_KEY", "idempotent-key", "x-idempotency-token"} {
+			f := newFixture(t)
+			rename := func(event string) string { return strings.ReplaceAll(event, `"idempotency_key":`, `"`+name+`":`) }
+			f.wantFailed(t, rename(records(keyed("m1", "k", `{"lead_name":"Ada"}`), keyed("m2", "k", `{"lead_name":"Ada"}`))))
+			f.invoke(t, rename(records(snsKeyed("n1", "k", `{"lead_name":"Ada"}`))))
+			f.wantNames(t)
+			f.wantDLQ(t, `parameter_unknown {"lead_name":"Ada"}`, `parameter_unknown {"lead_name":"Ada"}`, `parameter_unknown {"lead_name":"Ada"}`)
+			for _, m := range f.dlq.sent {
+				if !strings.Contains(m.Attributes["reason"], name) || m.Attributes["idempotency_key"] != "k" {
+					t.Errorf("attributes %v, want a reason with %s, and the key", m.Attributes, name)
+				}
+			}
+		}
+	})
+	t.Run("keeps the idempotency_key of a rejected record, so that the corrected one has it", func(t *testing.T) {
+		f := newFixture(t)
+		const invalid, valid = `{"lead_name":1}`, `{"lead_name":"Ada"}`
+		f.wantFailed(t, records(keyed("m1", "k1", invalid), sqsMessage("m2", invalid), keyed("m3", "ä", valid)))
+		f.invoke(t, records(snsKeyed("n1", "k2", invalid)))
+		f.invoke(t, `{"idempotency_key":"k3","leads":[{},`+invalid+`]}`)
+		var keys []string
+		for _, m := range f.dlq.sent {
+			keys = append(keys, m.Attributes["idempotency_key"])
+		}
+		if want := []string{"k1", "", "", "k2", "k3/1"}; !slices.Equal(keys, want) {
+			t.Errorf("keys %q, want %q", keys, want)
+		}
+		corrected := f.dlq.sent[0]
+		corrected.Body = valid
+		f.wantFailed(t, records(delivered("m4", corrected)))
+		f.wantFailed(t, records(keyed("m5", "k1", valid)))
+		f.wantNames(t, "<nil>", "Ada")
 	})
 	t.Run("uses the deduplication id that the sender gave to a FIFO queue", func(t *testing.T) {
 		f := newFixture(t)
@@ -525,6 +581,14 @@ func TestCall(t *testing.T) {
 				len(r[1].Error.Errors) != 2 || r[2].Error.Code != "json_invalid" || r[2].Error.RequestID != "r1" {
 				t.Errorf("answer %s", answer)
 			}
+		}
+		f.wantNames(t, "Ada", "Bob")
+	})
+	t.Run("fails only the lead that has a name twice", func(t *testing.T) {
+		f := newFixture(t)
+		answer, failure := f.invoke(t, `{"leads":[{"lead_name":"Ada"},{"city":"a","lead_name":"x","city":"b"},{"lead_name":{"a":1,"a":2}},{"lead_name":"Bob"}]}`)
+		if n := strings.Count(answer, `{"error":`); failure != "" || n != 2 || strings.Count(answer, `"code":"json_invalid"`) != 2 {
+			t.Errorf("%d errors, want 2: %s %s", n, answer, failure)
 		}
 		f.wantNames(t, "Ada", "Bob")
 	})

@@ -22,6 +22,7 @@ import (
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/queue"
 	"overplane.dev/leads/test/dynamotest"
 	"overplane.dev/leads/test/fakeaws"
 )
@@ -102,7 +103,7 @@ func TestLargeFileMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for ; len(next) > 0; next = next[1:] {
-		m := ingest.Message{Body: next[0], Attributes: map[string]string{"leads_content": "file"}}
+		m := queue.Message{Body: next[0], Attributes: map[string]string{"leads_content": "file"}}
 		if answer, err := in.Invoke(t.Context(), []byte(records(delivered("m", m)))); err != nil || strings.Contains(string(answer), "itemIdentifier") {
 			t.Fatalf("answer %s, error %v", answer, err)
 		}
@@ -170,7 +171,7 @@ func (s *spool) receive() (batch []string) {
 		var m fakeaws.Message
 		json.Unmarshal(line, &m)
 		s.received++
-		batch = append(batch, delivered(fmt.Sprint("q", s.received), ingest.Message{Body: m.Body, Attributes: m.Attributes}))
+		batch = append(batch, delivered(fmt.Sprint("q", s.received), queue.Message{Body: m.Body, Attributes: m.Attributes}))
 	}
 	return batch
 }

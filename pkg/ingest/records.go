@@ -57,11 +57,12 @@ func parseSNS(list json.RawMessage) (event, error) {
 			return nil, errUnexpected("a notification has no MessageId, or its Message is not a string")
 		}
 		r := newRecord("sns", id, "SNS message "+id+" of "+n.SNS.TopicArn, unquote(n.SNS.Message))
-		if attribute, ok := n.SNS.MessageAttributes[keyName]; ok {
-			members, _ := attribute.(map[string]any)
-			key, _ := members["Value"].(string)
-			r.setKey(key)
+		attributes := map[string]string{}
+		for name, a := range n.SNS.MessageAttributes {
+			members, _ := a.(map[string]any)
+			attributes[name], _ = members["Value"].(string)
 		}
+		r.setKeyFrom(attributes)
 		e.records = append(e.records, r)
 	}
 	return e, nil

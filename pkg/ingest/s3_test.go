@@ -9,7 +9,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/queue"
 )
 
 func (f *fixture) put(key, etag, text string) string {
@@ -268,7 +268,7 @@ func TestFiles(t *testing.T) {
 		}
 		for i, body := range bodies {
 			for j, content := range []string{"rows", "file", "other"} {
-				m := ingest.Message{Body: body, Attributes: map[string]string{"leads_content": content}}
+				m := queue.Message{Body: body, Attributes: map[string]string{"leads_content": content}}
 				f.wantFailed(t, records(delivered(fmt.Sprint("m", i, j), m)))
 			}
 		}

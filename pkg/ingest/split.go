@@ -15,6 +15,7 @@ import (
 	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // The function sends two kinds of messages to its own queue. The message
@@ -43,8 +44,8 @@ type fileMessage struct {
 }
 
 // newMessage returns a message to the function's own queue.
-func newMessage(content string, body any) Message {
-	return Message{Body: string(marshal(body)), Attributes: map[string]string{contentAttribute: content}}
+func newMessage(content string, body any) queue.Message {
+	return queue.Message{Body: string(marshal(body)), Attributes: map[string]string{contentAttribute: content}}
 }
 
 // marshal returns the JSON of a type of this file. It cannot fail, because these
@@ -208,7 +209,7 @@ type batch struct {
 	reader   *leadfile.Reader
 	rows     []row // of the next message
 	size     int   // of rows, in bytes
-	messages []Message
+	messages []queue.Message
 	rejected []record
 	count    int // messages and rejected rows, those that were sent included
 
@@ -240,7 +241,7 @@ func (b *batch) add(ctx context.Context, r leadfile.Row) error {
 			b.endMessage()
 		}
 	}
-	if len(b.messages)+len(b.rejected) < messagesPerRequest {
+	if len(b.messages)+len(b.rejected) < queue.MessagesPerRequest {
 		return nil
 	}
 	return b.send(ctx)
@@ -284,7 +285,7 @@ func (b *batch) endMessage() {
 }
 
 // finish writes and sends everything that is left, and then a last message.
-func (b *batch) finish(ctx context.Context, last *Message) error {
+func (b *batch) finish(ctx context.Context, last *queue.Message) error {
 	b.endMessage()
 	if last != nil {
 		b.messages = append(b.messages, *last)

@@ -93,10 +93,12 @@ func (v *invocation) handleMessages(ctx context.Context, messages []sqsMessage) 
 // record returns the message as one record.
 func (m *sqsMessage) record() record {
 	r := newRecord("sqs", m.MessageId, "SQS message "+m.MessageId+" of "+m.EventSourceARN, unquote(m.Body))
+	attributes := map[string]string{}
+	for name, a := range m.MessageAttributes {
+		attributes[name] = aws.ToString(a.StringValue)
+	}
 	deduplicationID := m.Attributes["MessageDeduplicationId"]
-	if attribute, ok := m.MessageAttributes[keyName]; ok {
-		r.setKey(aws.ToString(attribute.StringValue))
-	} else if deduplicationID != "" && deduplicationID != contentID(r.body) {
+	if !r.setKeyFrom(attributes) && deduplicationID != "" && deduplicationID != contentID(r.body) {
 		r.key.Key = "deduplication/" + m.EventSourceARN + "/" + m.Attributes["MessageGroupId"] + "/" + deduplicationID
 	}
 	return r

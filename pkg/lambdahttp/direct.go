@@ -86,7 +86,7 @@ func directRequest(ctx context.Context, members map[string]jsontext.Value, route
 
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.Contains(known, name) {
-			refuse(name, lead.ParameterUnknown, "A direct call of %s takes no %s: it takes %s.", route.Name, name, strings.Join(known, ", "))
+			refuse(name, lead.ParameterUnknown, "A direct call of %s takes no such member: it takes %s.", route.Name, strings.Join(known, ", "))
 		}
 	}
 	tenant := lead.Tenant{Account: text("account"), Mode: lead.Mode(text("mode"))}
@@ -145,22 +145,20 @@ func directRequest(ctx context.Context, members map[string]jsontext.Value, route
 }
 
 // directError returns the function's error for the body of an HTTP error. Its
-// message is those of all violations.
+// message is that of all violations.
 func directError(body []byte) error {
 	var answer struct {
 		Error struct {
 			Code, Message string
-			Errors        []struct{ Message string }
+			Errors        lead.ValidationError
 		}
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return err
 	}
 	message := answer.Error.Message
-	for i, violation := range answer.Error.Errors {
-		if i > 0 { // the first is the error's own message
-			message += " " + violation.Message
-		}
+	if len(answer.Error.Errors) > 0 {
+		message = answer.Error.Errors.Error()
 	}
 	return messages.InvokeResponse_Error{Type: answer.Error.Code, Message: message}
 }

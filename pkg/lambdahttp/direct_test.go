@@ -129,7 +129,7 @@ func TestDirectCall(t *testing.T) {
 	})
 	t.Run("fails with the code of the HTTP answer", func(t *testing.T) {
 		for _, c := range []struct{ function, event, want string }{
-			{"create-lead", `{` + acme + `,"lead":{"phon":1,"email_id":"x"}}`, "parameter_unknown: No field has this name; did you mean phone? Send an e-mail address such as name@example.com for email_id, or an empty string."},
+			{"create-lead", `{` + acme + `,"lead":{"phon":1,"email_id":"x"}}`, "parameter_unknown: \"phon\": No field has this name; did you mean phone? Send an e-mail address such as name@example.com for email_id, or an empty string."},
 			{"create-lead", `{` + acme + `,"lead":"text"}`, "json_invalid: "},
 			{"create-lead", `{` + acme + `,"lead":null}`, "json_invalid: "},
 			{"create-lead", `{` + acme + `,"lead":{"city":"\ud800"}}`, "json_invalid: "},
@@ -145,7 +145,7 @@ func TestDirectCall(t *testing.T) {
 			{"list-leads", `{` + acme + `,"limit":0}`, "parameter_invalid: "},
 			{"list-leads", `{` + acme + `,"limit":"5"}`, "parameter_invalid: "},
 			{"list-leads", `{` + acme + `,"limit":101,"offset":-1}`, "parameter_invalid: Send limit as a whole number from 1 to 100, in plain digits. Send offset"},
-			{"list-leads", `{` + acme + `,"lead":{}}`, "parameter_unknown: A direct call of list-leads takes no lead: it takes account, mode, limit, offset, status, lead_owner, email_id, created_at, starting_after, ending_before."},
+			{"list-leads", `{` + acme + `,"lead":{}}`, "parameter_unknown: \"lead\": A direct call of list-leads takes no such member: it takes account, mode, limit, offset, status, lead_owner, email_id, created_at, starting_after, ending_before."},
 			{"list-leads", `{` + acme + `,"status":7}`, "parameter_invalid: Send a string for status."},
 			{"list-leads", `{` + acme + `,"email_id":"x"}`, "parameter_invalid: Send an e-mail address"},
 			{"list-leads", `{` + acme + `,"status":"a","lead_owner":"b"}`, "parameter_invalid: Send either status or lead_owner, not both."},

@@ -27,10 +27,16 @@ type Violation struct {
 // violation, at least one, in the order of the request.
 type ValidationError []Violation
 
+// Error returns the messages. Only that of an unknown parameter does not name the
+// parameter, so its name is added.
 func (e ValidationError) Error() string {
 	var messages []string
 	for _, v := range e {
-		messages = append(messages, v.Message)
+		message := v.Message
+		if v.Code == ParameterUnknown {
+			message = fmt.Sprintf("%.100q: %s", v.Param, message)
+		}
+		messages = append(messages, message)
 	}
 	return strings.Join(messages, " ")
 }

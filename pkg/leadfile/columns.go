@@ -271,7 +271,7 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 		switch {
 		case mapped && field != "" && fieldNamed(field) == nil:
 			_, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(field)))
-			return nil, fileError("Column %q cannot become %q: %v", name, field, cmp.Or(err, error(fileError("Only the server sets it."))))
+			return nil, fileError("Column %q cannot become %v", name, cmp.Or(err, error(fileError("%q: Only the server sets it.", field))))
 		case mapped && field != "":
 			if other, taken := owner[field]; taken {
 				return nil, fileError("Columns %q and %q cannot both become %s: map one of them to another field.", header[other], name, field)

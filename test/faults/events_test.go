@@ -18,6 +18,7 @@ import (
 
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/publish"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // delivery is an event that a source delivers to an event function, again and
@@ -181,7 +182,7 @@ func sqsRecord(id, body, queue string, attributes map[string]string, group strin
 }
 
 // sqsEvent returns the event of messages that the function sent itself.
-func sqsEvent(sent ...ingest.Message) string {
+func sqsEvent(sent ...queue.Message) string {
 	var all []string
 	for i, m := range sent {
 		all = append(all, sqsRecord(fmt.Sprint("own", i), m.Body, "in", m.Attributes, ""))

@@ -23,6 +23,7 @@ import (
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/localdb"
 	"overplane.dev/leads/pkg/publish"
+	"overplane.dev/leads/pkg/queue"
 	"overplane.dev/leads/test/dynamotest"
 )
 
@@ -57,7 +58,7 @@ type fixture struct {
 
 	ingester   *ingest.Ingester
 	publisher  *publish.Publisher
-	queue, dlq *fakeService[ingest.Message]
+	queue, dlq *fakeService[queue.Message]
 	bus        *fakeService[publish.Event]
 }
 
@@ -108,8 +109,8 @@ func makeFixture(ctx context.Context, client *dynamodb.Client, leads int, interv
 // newServices gives the fixture empty queues and an empty bus. A consumer of the
 // bus ignores repeated events.
 func (f *fixture) newServices(timeout time.Duration) {
-	f.queue = &fakeService[ingest.Message]{operation: "SendMessageBatch", timeout: timeout}
-	f.dlq = &fakeService[ingest.Message]{operation: "SendMessageBatch", timeout: timeout, id: func(m ingest.Message) string { return m.ID }}
+	f.queue = &fakeService[queue.Message]{operation: "SendMessageBatch", timeout: timeout}
+	f.dlq = &fakeService[queue.Message]{operation: "SendMessageBatch", timeout: timeout, id: func(m queue.Message) string { return m.ID }}
 	f.bus = &fakeService[publish.Event]{operation: "PutEvents", timeout: timeout, id: eventID}
 }
 

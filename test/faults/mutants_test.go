@@ -12,7 +12,7 @@ import (
 	"slices"
 	"sync"
 
-	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // A mutant behaves like the product with a deliberate mistake. It changes calls
@@ -267,7 +267,7 @@ func ignoreFailure(of string) mutation {
 
 // renewMessageIDs gives each message another id each time it is sent.
 func renewMessageIDs(operation string, body []byte, send sender) (*http.Response, error) {
-	var messages []ingest.Message
+	var messages []queue.Message
 	if operation != "SendMessageBatch" || json.Unmarshal(body, &messages) != nil {
 		return send(operation, body)
 	}
