@@ -9,16 +9,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"overplane.dev/leads/pkg/awsenv"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // Open returns the publisher for the environment of a Lambda function. LEADS_BUS
-// is the name of the bus; [awsenv.Config] reads the other variables. Open sends no
-// request.
+// is the name of the bus and LEADS_DEAD_LETTERS_URL the URL of the dead-letter
+// queue; [awsenv.Config] reads the other variables. Open sends no request.
 func Open(log *slog.Logger) *Publisher {
 	client := eventbridge.NewFromConfig(awsenv.Config("EVENTBRIDGE"))
-	return &Publisher{Bus: &bus{client, os.Getenv("LEADS_BUS")}, Log: log}
+	queues := sqs.NewFromConfig(awsenv.Config("SQS"))
+	return &Publisher{
+		Bus:         &bus{client, os.Getenv("LEADS_BUS")},
+		DeadLetters: queue.New(queues, os.Getenv("LEADS_DEAD_LETTERS_URL")),
+		Log:         log,
+	}
 }
 
 // WarmUp sends a request without events, which EventBridge rejects. A Lambda

@@ -1,6 +1,7 @@
 package publish_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 func TestOpen(t *testing.T) {
 	server := fakeaws.Start(t)
 	t.Setenv("LEADS_BUS", "leads-test")
+	t.Setenv("LEADS_DEAD_LETTERS_URL", server.URL+"/dead.fifo")
 	p := publish.Open(slog.New(slog.DiscardHandler))
 	event, err := os.ReadFile("../../events/stream.json")
 	if err != nil {
@@ -42,6 +44,17 @@ func TestOpen(t *testing.T) {
 		}
 		if e.EventBusName != "leads-test" || e.Source != publish.Source || e.DetailType != "lead.created" || !json.Valid([]byte(e.Detail)) {
 			t.Errorf("event %+v", e)
+		}
+	})
+	t.Run("sends an unreadable record to the dead-letter queue", func(t *testing.T) {
+		whole := event
+		defer func() { event, server.Events = whole, nil }()
+		event = bytes.Replace(event, []byte(`"Ada Lovelace"`), []byte("7"), 1)
+		if n := invoke(t); n != 0 || len(server.Messages) != 1 {
+			t.Fatalf("%d failures, %d messages, want 0 and 1", n, len(server.Messages))
+		}
+		if m := server.Messages[0]; m.Queue != "dead.fifo" || m.Attributes["source"] != "stream" || m.Attributes["reason"] == "" {
+			t.Errorf("message %+v", m)
 		}
 	})
 	t.Run("reports the first record if EventBridge refuses events", func(t *testing.T) {

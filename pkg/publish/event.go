@@ -13,6 +13,7 @@ import (
 
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // record is a record of the table's stream as Lambda delivers it, see
@@ -20,31 +21,68 @@ import (
 // [events.DynamoDBEventRecord] in that the images stay JSON: an unreadable image
 // must be an error of its own record only.
 type record struct {
-	EventSource string `json:"eventSource"`
-	Change      struct {
+	EventSource    string `json:"eventSource"`
+	EventSourceARN string `json:"eventSourceARN"`
+	EventName      string `json:"eventName"`
+	Change         struct {
+		Keys                        json.RawMessage `json:",omitempty"`
 		SequenceNumber              string
+		StreamViewType              string // may be absent
 		ApproximateCreationDateTime events.SecondsEpochTime
-		OldImage, NewImage          json.RawMessage
+		OldImage, NewImage          json.RawMessage `json:",omitempty"`
 	} `json:"dynamodb"`
+
+	text json.RawMessage // the whole record
 }
 
 func parseRecords(payload []byte) ([]record, error) {
-	var batch struct{ Records []record }
+	var batch struct{ Records []json.RawMessage }
 	err := json.Unmarshal(payload, &batch)
 	// encoding/json would use the last of two members with the same name.
 	valid := err == nil && len(batch.Records) > 0 && jsontext.Value(payload).IsValid(jsontext.AllowInvalidUTF8(true))
-	for _, r := range batch.Records {
-		valid = valid && r.EventSource == "aws:dynamodb" && r.Change.SequenceNumber != ""
+	var records []record
+	for _, text := range batch.Records {
+		r := record{text: text}
+		err := json.Unmarshal(text, &r)
+		valid = valid && err == nil && r.EventSource == "aws:dynamodb" && r.Change.SequenceNumber != ""
+		records = append(records, r)
 	}
 	if !valid {
 		return nil, errors.New("the event is not a batch of a DynamoDB stream: connect this function to the stream of the table")
 	}
-	return batch.Records, nil
+	for _, r := range records {
+		if !r.hasItsImages() {
+			return nil, fmt.Errorf("a record with the event name %.20q does not have the images before and after the change: "+
+				"connect this function to a stream with the view type NEW_AND_OLD_IMAGES", r.EventName)
+		}
+	}
+	return records, nil
 }
 
+// hasItsImages reports whether the record has the images that belong to its
+// event name. Records of a stream with another view type have fewer: an update
+// would look like a create or a delete, or like no change.
+func (r *record) hasItsImages() bool {
+	if view := r.Change.StreamViewType; view != "" && view != "NEW_AND_OLD_IMAGES" {
+		return false
+	}
+	hasOld, hasNew := hasImage(r.Change.OldImage), hasImage(r.Change.NewImage)
+	switch r.EventName {
+	case "INSERT":
+		return !hasOld && hasNew
+	case "MODIFY":
+		return hasOld && hasNew
+	case "REMOVE":
+		return hasOld && !hasNew
+	}
+	return false
+}
+
+func hasImage(image json.RawMessage) bool { return len(image) > 0 && string(image) != "null" }
+
 // event returns the event for the record. It returns false if the record is not
-// about a lead, or if the lead did not change. A panic becomes an error of this
-// record only.
+// about a lead, or if the lead did not change. An error means that there can
+// never be an event for this record. A panic becomes such an error.
 func (r *record) event() (e Event, ok bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -63,12 +101,37 @@ func (r *record) event() (e Event, ok bool, err error) {
 	if !ok || c.Before != nil && c.After != nil && c.Before.Version == c.After.Version {
 		return e, false, nil
 	}
-	return newEvent(c, r.Change.ApproximateCreationDateTime.UTC()), true, nil
+	e = newEvent(c, r.Change.ApproximateCreationDateTime.UTC())
+	switch {
+	case !jsontext.Value(e.Detail).IsValid():
+		return e, false, errors.New("the item has a value that no lead can have")
+	case len(e.Detail) > maxDetail:
+		return e, false, fmt.Errorf("the event would have %d bytes, and EventBridge accepts only %d", len(e.Detail), maxDetail)
+	}
+	return e, true, nil
+}
+
+// rejected returns the record for the dead-letter queue.
+func (r *record) rejected(reason error) queue.Rejected {
+	text := r.text
+	if len(text) > maxRejected {
+		short := *r
+		short.Change.OldImage, short.Change.NewImage = nil, nil
+		text, _ = json.Marshal(short) // its parts were parsed before
+	}
+	return queue.Rejected{
+		Body:   text,
+		ID:     r.EventSourceARN + "/" + r.Change.SequenceNumber,
+		Source: "stream",
+		Origin: fmt.Sprintf("record %s of %s", r.Change.SequenceNumber, r.EventSourceARN),
+		Code:   "record_unreadable",
+		Reason: reason.Error(),
+	}
 }
 
 // parseImage returns the item of an image, or nil if there is no image.
 func parseImage(image json.RawMessage) (map[string]types.AttributeValue, error) {
-	if len(image) == 0 {
+	if !hasImage(image) {
 		return nil, nil
 	}
 	// UnmarshalMapJSON would silently replace invalid Unicode.

@@ -10,6 +10,10 @@
 // has accepted the previous event of the same lead. An event has the same
 // event_id each time it is sent, and the version grows with each change, so
 // consumers can recognise events that are repeated or late.
+//
+// A record for which there can never be an event, because its item is unreadable,
+// must not stop the records after it: it goes to the dead-letter queue with the
+// reason. A stream whose records lack an image is an error of the whole function.
 package publish
 
 import (
@@ -24,6 +28,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 
 	"overplane.dev/leads/pkg/lead"
+	"overplane.dev/leads/pkg/queue"
 )
 
 // Source is the source of all events.
@@ -34,6 +39,14 @@ const (
 	// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html.
 	eventsPerRequest = 10
 	bytesPerRequest  = 256 << 10
+
+	// maxDetail is the longest detail that fits into a request, with the other
+	// members of its event.
+	maxDetail = bytesPerRequest - 128
+
+	// maxRejected is the longest record that fits into an SQS message of 1 MB,
+	// with its attributes.
+	maxRejected = 1<<20 - 16<<10
 
 	// maxAttempts is how often an event is sent if EventBridge refuses it. After
 	// that, Lambda delivers the record again.
@@ -46,8 +59,9 @@ const (
 
 // Publisher publishes changes.
 type Publisher struct {
-	Bus Bus
-	Log *slog.Logger
+	Bus         Bus
+	DeadLetters queue.Queue // FIFO
+	Log         *slog.Logger
 }
 
 // Bus is an EventBridge bus.
@@ -108,10 +122,13 @@ func (p *Publisher) publish(ctx context.Context, records []record) (done int, er
 	for i := range records {
 		e, ok, err := records[i].event()
 		if err != nil {
-			if err := send(); err != nil {
-				return done, err
+			if err := p.reject(ctx, &records[i], err); err != nil {
+				if err := send(); err != nil {
+					return done, err
+				}
+				return i, err
 			}
-			return i, err
+			continue
 		}
 		if !ok {
 			continue
@@ -132,6 +149,12 @@ func (p *Publisher) publish(ctx context.Context, records []record) (done int, er
 		return done, err
 	}
 	return len(records), nil
+}
+
+// reject sends a record to the dead-letter queue.
+func (p *Publisher) reject(ctx context.Context, r *record, reason error) error {
+	p.Log.LogAttrs(ctx, slog.LevelError, "record rejected", slog.String("sequence_number", r.Change.SequenceNumber), slog.String("error", reason.Error()))
+	return p.DeadLetters.Send(ctx, []queue.Message{r.rejected(reason).Message()})
 }
 
 // put sends events, and sends those that EventBridge refuses again. After an

@@ -26,6 +26,7 @@ import (
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/publish"
+	"overplane.dev/leads/pkg/queue"
 	"overplane.dev/leads/test/dynamotest"
 )
 
@@ -101,6 +102,30 @@ func (f *fixture) delivered(t *testing.T, r streams.Record) string {
 		aws.ToString(r.EventID), r.EventName, d.ApproximateCreationDateTime.Unix(), image("Keys", d.Keys), image("NewImage", d.NewImage), image("OldImage", d.OldImage), aws.ToString(d.SequenceNumber), aws.ToInt64(d.SizeBytes), f.arn)
 }
 
+// withView returns a record with the images that a stream of another view type
+// has, and with the name of this type if named.
+func withView(t *testing.T, record, view string, named bool) string {
+	t.Helper()
+	var r map[string]any
+	if err := json.Unmarshal([]byte(record), &r); err != nil {
+		t.Fatal(err)
+	}
+	change := r["dynamodb"].(map[string]any)
+	if named {
+		change["StreamViewType"] = view
+	}
+	for _, image := range []string{"OLD_IMAGE", "NEW_IMAGE"} {
+		if image != view {
+			delete(change, map[string]string{"OLD_IMAGE": "OldImage", "NEW_IMAGE": "NewImage"}[image])
+		}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func sequence(t *testing.T, record string) string {
 	t.Helper()
 	var r struct {
@@ -117,6 +142,20 @@ type bus struct {
 	requests [][]publish.Event
 	refuse   func(publish.Event) bool
 	fault    func(n int) error
+	dlq      dlq
+}
+
+// dlq is a dead-letter queue in memory.
+type dlq struct {
+	messages []queue.Message
+	fault    error
+}
+
+func (q *dlq) Send(_ context.Context, messages []queue.Message) error {
+	if q.fault == nil {
+		q.messages = append(q.messages, messages...)
+	}
+	return q.fault
 }
 
 func (b *bus) Put(_ context.Context, events []publish.Event) ([]bool, error) {
@@ -160,7 +199,7 @@ func eventID(e publish.Event) string {
 // none if it is "".
 func wantFailed(t *testing.T, b *bus, records []string, want string) {
 	t.Helper()
-	p := publish.Publisher{Bus: b, Log: slog.New(slog.DiscardHandler)}
+	p := publish.Publisher{Bus: b, DeadLetters: &b.dlq, Log: slog.New(slog.DiscardHandler)}
 	answer, err := p.Invoke(t.Context(), []byte(`{"Records":[`+strings.Join(records, ",")+`]}`))
 	items := ""
 	if want != "" {
@@ -168,6 +207,20 @@ func wantFailed(t *testing.T, b *bus, records []string, want string) {
 	}
 	if wanted := `{"batchItemFailures":[` + items + `]}`; err != nil || string(answer) != wanted {
 		t.Errorf("answer %s, error %v, want %s", answer, err, wanted)
+	}
+}
+
+// wantRejected fails unless the dead-letter queue has this record only, with the
+// reason.
+func wantRejected(t *testing.T, b *bus, record, reason string) {
+	t.Helper()
+	if len(b.dlq.messages) != 1 {
+		t.Fatalf("%d records in the dead-letter queue, want 1", len(b.dlq.messages))
+	}
+	m := b.dlq.messages[0]
+	if m.Body != strings.ToValidUTF8(record, "\ufffd") || m.ID == "" || m.Attributes["source"] != "stream" || m.Attributes["code"] != "record_unreadable" ||
+		!strings.Contains(m.Attributes["reason"], reason) || !strings.Contains(m.Attributes["origin"], sequence(t, record)) {
+		t.Errorf("dead letter %.300s with %v, want the reason %q", m.Body, m.Attributes, reason)
 	}
 }
 
@@ -426,17 +479,40 @@ func TestFailures(t *testing.T) {
 			}
 		}
 	})
-	for _, attribute := range []string{`{"S":7}`, `{"S":"\ud800"}`, `{"S":"` + "\xff" + `"}`} {
-		t.Run("an unreadable record is reported and the records before it are published: "+attribute, func(t *testing.T) {
+	unreadable := func(record, attribute string) string {
+		return strings.Replace(record, `"NewImage":{`, `"NewImage":{`+attribute+`,`, 1)
+	}
+	for reason, attribute := range map[string]string{
+		"string":              `"xx":{"S":7}`,
+		"not valid Unicode":   `"xx":{"S":"\ud800"}`,
+		"is not valid":        "\"xx\":{\"S\":\"\xff\"}",
+		"no lead can have":    `"ar":{"N":"many"}`,
+		"EventBridge accepts": `"ti":{"S":"` + strings.Repeat("a", 256<<10) + `"}`,
+		"panic":               `"xx":{"S":"a"}`,
+	} {
+		t.Run("a record that can never be published goes to the dead-letter queue: "+reason, func(t *testing.T) {
 			broken := slices.Clone(records[:5])
-			broken[3] = strings.Replace(broken[3], `"NewImage":{`, `"NewImage":{"xx":`+attribute+`,`, 1)
-			b := &bus{}
-			wantFailed(t, b, broken, sequence(t, broken[3]))
-			if got := len(b.accepted()); got != 3 {
-				t.Errorf("%d events were sent, want 3", got)
+			broken[3] = unreadable(broken[3], attribute)
+			if reason == "panic" {
+				broken[3] = strings.ReplaceAll(broken[3], string(ids[3]), "no id")
 			}
+			b := &bus{}
+			wantFailed(t, b, broken, "")
+			if got := len(b.accepted()); got != 4 {
+				t.Errorf("%d events were sent, want 4", got)
+			}
+			wantRejected(t, b, broken[3], reason)
 		})
 	}
+	t.Run("an unreadable record is reported if the dead-letter queue fails, and the records before it are published", func(t *testing.T) {
+		broken := slices.Clone(records[:5])
+		broken[3] = unreadable(broken[3], `"xx":{"S":7}`)
+		b := &bus{dlq: dlq{fault: errors.New("SQS is not available")}}
+		wantFailed(t, b, broken, sequence(t, broken[3]))
+		if got := len(b.accepted()); got != 3 {
+			t.Errorf("%d events were sent, want 3", got)
+		}
+	})
 	t.Run("after redelivery from any record, each change was sent in order", func(t *testing.T) {
 		var all []string
 		for from := 0; from < len(records); from += 4 {
@@ -455,6 +531,37 @@ func TestFailures(t *testing.T) {
 		}
 		if len(last) != 12 || last[string(ids[0])] != 3 || last[string(ids[1])] != 2 {
 			t.Errorf("last versions %v", last)
+		}
+	})
+	t.Run("a record that is larger than an SQS message is rejected without its images", func(t *testing.T) {
+		large := unreadable(records[0], `"xx":{"S":"`+strings.Repeat("a", 1<<20)+`"},"yy":7`)
+		b := &bus{}
+		wantFailed(t, b, []string{large}, "")
+		if len(b.dlq.messages) != 1 || len(b.dlq.messages[0].Body) > 1000 || !strings.Contains(b.dlq.messages[0].Body, string(ids[0])) {
+			t.Errorf("dead letters %.1500s", fmt.Sprint(b.dlq.messages))
+		}
+	})
+	for _, view := range []string{"KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE"} {
+		t.Run("a stream of another view type is an error: "+view, func(t *testing.T) {
+			updated := records[12]
+			for _, named := range []bool{true, false} { // by its name, and by the images alone
+				b := &bus{}
+				p := publish.Publisher{Bus: b, DeadLetters: &b.dlq, Log: slog.New(slog.DiscardHandler)}
+				answer, err := p.Invoke(t.Context(), []byte(`{"Records":[`+withView(t, updated, view, named)+`]}`))
+				if err == nil || !strings.Contains(err.Error(), "NEW_AND_OLD_IMAGES") || len(b.requests) > 0 || len(b.dlq.messages) > 0 {
+					t.Errorf("answer %s, error %v, %d requests", answer, err, len(b.requests))
+				}
+			}
+		})
+	}
+	t.Run("a record whose event name does not fit its images is an error", func(t *testing.T) {
+		for _, name := range []string{"INSERT", "REMOVE", "insert", ""} {
+			b := &bus{}
+			p := publish.Publisher{Bus: b, DeadLetters: &b.dlq, Log: slog.New(slog.DiscardHandler)}
+			wrong := strings.Replace(records[12], `"eventName":"MODIFY"`, `"eventName":"`+name+`"`, 1)
+			if answer, err := p.Invoke(t.Context(), []byte(`{"Records":[`+records[0]+`,`+wrong+`]}`)); err == nil || len(b.requests) > 0 {
+				t.Errorf("%q: answer %s, error %v, %d requests", name, answer, err, len(b.requests))
+			}
 		}
 	})
 	t.Run("an event that is not a stream is an error", func(t *testing.T) {

@@ -140,6 +140,7 @@ func eventOperations() []operation {
 	changes := delivery{publish: true, event: records(
 		streamRecord(1, nil, leadImage("lead_1", 1, "here")), streamRecord(2, nil, leadImage("lead_2", 1, "here")),
 		streamRecord(3, leadImage("lead_1", 1, "here"), leadImage("lead_1", 2, "there")), streamRecord(4, leadImage("lead_2", 1, "here"), nil),
+		streamRecord(5, nil, object{"pk": object{"S": "unreadable"}, "sk": object{"S": 7}}),
 	)}
 	return []operation{
 		// Two messages with one key make two transactions.
@@ -198,7 +199,14 @@ func streamRecord(n int, before, after object) string {
 			change[name] = image
 		}
 	}
-	return string(toJSON(object{"eventSource": "aws:dynamodb", "dynamodb": change}))
+	name := "MODIFY"
+	switch {
+	case before == nil:
+		name = "INSERT"
+	case after == nil:
+		name = "REMOVE"
+	}
+	return string(toJSON(object{"eventSource": "aws:dynamodb", "eventName": name, "dynamodb": change}))
 }
 
 // fakeService is a queue of SQS or a bus of EventBridge. It keeps what is sent to

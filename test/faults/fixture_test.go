@@ -132,7 +132,7 @@ func (f *fixture) newLog() *slog.Logger { return slog.New(slog.NewJSONHandler(f.
 func (f *fixture) restart() {
 	f.api = f.newAPI()
 	f.ingester = &ingest.Ingester{Tenant: f.tenant, Leads: f.newTable(), Queue: f.queue, DeadLetters: f.dlq, Files: fakeFiles{}, Log: f.newLog()}
-	f.publisher = &publish.Publisher{Bus: f.bus, Log: f.newLog()}
+	f.publisher = &publish.Publisher{Bus: f.bus, DeadLetters: f.dlq, Log: f.newLog()}
 }
 
 func (f *fixture) clock() time.Time {

@@ -1,6 +1,7 @@
 package template_test
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,8 +27,11 @@ func TestPoliciesOfEventFunctionsAllowExactlyWhatIsUsed(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			services := fakeaws.Start(t)
 			for name, value := range environmentOf(all, function) {
-				if name == "LEADS_QUEUE_URL" || name == "LEADS_DEAD_LETTERS_URL" {
+				switch name {
+				case "LEADS_QUEUE_URL":
 					value = services.URL + "/" + value
+				case "LEADS_DEAD_LETTERS_URL":
+					value = services.URL + "/" + value + ".fifo"
 				}
 				t.Setenv(name, value)
 			}
@@ -60,7 +64,6 @@ func environmentOf(all template, function string) map[string]string {
 func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 	t.Setenv("LEADS_ACCOUNT", "acme")
 	t.Setenv("LEADS_MODE", "live")
-	t.Setenv("LEADS_DEAD_LETTERS_URL", os.Getenv("LEADS_DEAD_LETTERS_URL")+".fifo")
 	endpoint := localdbtest.Start(t)
 	if err := openTable(endpoint, nil).CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
@@ -105,14 +108,15 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 	return f.used
 }
 
-// usePublish publishes changes.
+// usePublish publishes changes, of which one is unreadable.
 func usePublish(t *testing.T, services *fakeaws.Server) []permission {
 	event, err := os.ReadFile("events/stream.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := publish.Open(slog.New(slog.DiscardHandler)).Invoke(t.Context(), event); err != nil || len(services.Events) == 0 {
-		t.Fatalf("%d events, error %v", len(services.Events), err)
+	event = bytes.Replace(event, []byte(`"Ada Lovelace"`), []byte("7"), 1)
+	if _, err := publish.Open(slog.New(slog.DiscardHandler)).Invoke(t.Context(), event); err != nil || len(services.Events) == 0 || len(services.Messages) == 0 {
+		t.Fatalf("%d events, %d messages, error %v", len(services.Events), len(services.Messages), err)
 	}
 	return nil
 }
