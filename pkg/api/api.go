@@ -6,9 +6,9 @@
 //
 //	Handler     request id, time limit, panics, log line           api.go
 //	findRoute   path and method: 404, 405, OPTIONS                 routes.go
+//	authorize   the API key and its scopes: 401, 403               auth.go
 //	readBody    the body, within a time limit: 503                 body.go
 //	limiter     the number of requests in flight: 503              limiter.go
-//	authorize   the API key and its scopes: 401, 403               auth.go
 //	endpoint    parameters, the store, the answer                  leads.go
 //	fail        turns an error into a status and a body            errors.go
 package api
@@ -24,6 +24,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/lead"
@@ -64,7 +66,8 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &API{c.Leads, apikey.NewAuthenticator(c.Keys, c.Now), c.Log, c.Now, newLimiter()}
+	keys := limitedKeys{c.Keys, semaphore.NewWeighted(maxWorkers)}
+	return &API{c.Leads, apikey.NewAuthenticator(keys, c.Now), c.Log, c.Now, newLimiter()}
 }
 
 // Handler returns a handler of these routes. It answers requests for other
@@ -73,7 +76,9 @@ func (a *API) Handler(routes ...Route) http.Handler {
 	return http.HandlerFunc(func(client http.ResponseWriter, r *http.Request) {
 		start := a.now()
 		w := &response{client: client, requestID: requestID(r.Context())}
-		ctx, cancel := context.WithTimeout(r.Context(), timeLeft(r.Context()))
+		// A client may close its side of the connection after the request, and wait
+		// for the answer. net/http then cancels the context.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), timeLeft(r.Context()))
 		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
@@ -112,32 +117,36 @@ func (a *API) serve(w *response, r *http.Request, routes []Route) error {
 	case !slices.ContainsFunc(routes, func(served Route) bool { return served.Name == route.Name }):
 		return errRouteUnknown
 	}
+	// Before the body, so that a client without a key cannot occupy anything.
+	tenant, err := a.authorize(w, r)
+	if err != nil {
+		w.leaveBody(r)
+		return err
+	}
 	body, bodyErr := a.readBody(w, r)
 	if errors.As(bodyErr, new(*lead.UnavailableError)) {
 		return bodyErr
 	}
-	if !a.limiter.inFlight.TryAcquire(1) {
+	pool := a.limiter.poolOf(r)
+	if !pool.inFlight.TryAcquire(1) {
 		return errTooManyRequests
 	}
-	defer a.limiter.inFlight.Release(1)
-	if err := a.callEndpoint(route, w, &request{Request: r, id: id, body: body, bodyErr: bodyErr}); err != nil {
+	defer pool.inFlight.Release(1)
+	if err := a.callEndpoint(route, w, &request{Request: r, tenant: tenant, id: id, body: body, bodyErr: bodyErr}); err != nil {
 		w.fail(err)
 	}
 	w.send()
 	return nil
 }
 
-// callEndpoint authorizes the request and calls the endpoint. It needs a worker
-// slot only for that, so a client that is slow to send its body or to take its
-// answer cannot occupy one.
-func (a *API) callEndpoint(route Route, w *response, r *request) (err error) {
-	if a.limiter.workers.Acquire(r.Context(), 1) != nil {
+// callEndpoint calls the endpoint. It needs a worker slot only for that, so a
+// client that is slow to send its body or to take its answer cannot occupy one.
+func (a *API) callEndpoint(route Route, w *response, r *request) error {
+	workers := a.limiter.poolOf(r.Request).workers
+	if workers.Acquire(r.Context(), 1) != nil {
 		return errTooManyRequests
 	}
-	defer a.limiter.workers.Release(1)
-	if r.tenant, err = a.authorize(w, r.Request); err != nil {
-		return err
-	}
+	defer workers.Release(1)
 	return route.endpoint(a, w, r)
 }
 

@@ -41,7 +41,7 @@ func (a *API) authorize(w *response, r *http.Request) (lead.Tenant, error) {
 	}
 	w.key = key
 	needed := apikey.Write
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if isRead(r) {
 		needed = apikey.Read
 	}
 	if !key.Scopes.Has(needed) {
@@ -49,6 +49,9 @@ func (a *API) authorize(w *response, r *http.Request) (lead.Tenant, error) {
 	}
 	return key.Tenant, nil
 }
+
+// isRead reports whether the request changes nothing.
+func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // bearerToken returns the token of the Authorization header (RFC 6750, section
 // 2.1), or "" where there is no such header, more than one, or another scheme.

@@ -31,6 +31,7 @@ func (a *API) readBody(w *response, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	if !a.limiter.bodies.TryAcquire(1) {
+		w.leaveBody(r)
 		return nil, errTooManyRequests
 	}
 	defer a.limiter.bodies.Release(1)
@@ -49,6 +50,18 @@ func (a *API) readBody(w *response, r *http.Request) ([]byte, error) {
 	}
 	connection.SetReadDeadline(time.Time{}) //nolint:errcheck
 	return body, nil
+}
+
+// leaveBody prepares an answer that is sent before the body was read. Otherwise
+// net/http would first wait for the body. It reads the rest of the body later, for
+// at most bodyTime, and closes the connection.
+func (w *response) leaveBody(r *http.Request) {
+	connection := http.NewResponseController(w.client)
+	if r.ContentLength == 0 || connection.EnableFullDuplex() != nil { // not in Lambda
+		return
+	}
+	connection.SetReadDeadline(time.Now().Add(bodyTime)) //nolint:errcheck
+	w.Header().Set("Connection", "close")
 }
 
 // changes parses a body of one of these media types. Violations found in the

@@ -1,22 +1,25 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/lead"
 )
 
 const (
-	// maxWorkers is how many requests are processed at once. More would make
-	// each slower, and would make more concurrent writers for the database to
-	// keep apart. A Lambda function processes one event at a time.
+	// maxWorkers is how many reads are processed at once, and how many writes.
+	// More would make each slower, and would make more concurrent writers for the
+	// database to keep apart. A Lambda function processes one event at a time.
 	maxWorkers = 32
 
-	// maxInFlight is how many requests may have sent their body and not yet
-	// taken their whole answer. It bounds memory.
+	// maxInFlight is how many reads may have been accepted and not yet taken
+	// their whole answer, and how many writes. It bounds memory.
 	maxInFlight = 1024
 
 	// maxBodies is how many bodies are read at once. Requests without a body do
@@ -24,11 +27,47 @@ const (
 	maxBodies = 1024
 )
 
-// limiter bounds how many requests there are at once.
-type limiter struct{ bodies, inFlight, workers *semaphore.Weighted }
+// limiter bounds how many requests there are at once. Reads do not wait for
+// writes, which can be slow on a database that still reads fast, nor the other
+// way round. Neither waits for API keys of other clients.
+type limiter struct {
+	bodies        *semaphore.Weighted
+	reads, writes pool
+}
+
+// pool bounds the requests of one kind.
+type pool struct{ inFlight, workers *semaphore.Weighted }
 
 func newLimiter() limiter {
-	return limiter{semaphore.NewWeighted(maxBodies), semaphore.NewWeighted(maxInFlight), semaphore.NewWeighted(maxWorkers)}
+	return limiter{semaphore.NewWeighted(maxBodies), newPool(), newPool()}
+}
+
+func newPool() pool {
+	return pool{semaphore.NewWeighted(maxInFlight), semaphore.NewWeighted(maxWorkers)}
+}
+
+// poolOf returns the pool of a request.
+func (l *limiter) poolOf(r *http.Request) pool {
+	if isRead(r) {
+		return l.reads
+	}
+	return l.writes
+}
+
+// limitedKeys is a store of keys that reads maxWorkers keys at once. Keys in the
+// cache do not wait.
+type limitedKeys struct {
+	apikey.Store
+	workers *semaphore.Weighted
+}
+
+// FindKey implements [apikey.Store].
+func (s limitedKeys) FindKey(ctx context.Context, id string) (apikey.Key, error) {
+	if err := s.workers.Acquire(ctx, 1); err != nil {
+		return apikey.Key{}, err
+	}
+	defer s.workers.Release(1)
+	return s.Store.FindKey(ctx, id)
 }
 
 var errTooManyRequests = &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("too many requests at once")}
