@@ -79,7 +79,7 @@ func runServer(ctx context.Context, addr, data string) (err error) {
 	}
 	server := newServer(db)
 	serveError := make(chan error, 1)
-	go func() { serveError <- server.Serve(listener) }()
+	go func() { serveError <- api.Serve(server, listener) }()
 	select {
 	case err := <-serveError:
 		return err
