@@ -5,6 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -104,9 +107,19 @@ func (t *Table) RetrieveMany(ctx context.Context, tenant lead.Tenant, ids []lead
 }
 
 // hashValues returns a hash that is equal for equal values, whatever JSON the
-// client wrote them in.
+// client wrote them in. It covers only the values that are not the default, by the
+// names under which they are stored, so that it stays the same when a later
+// version adds or reorders fields: both versions can have the same key to check.
 func hashValues(l *lead.Lead) []byte {
-	sum := sha256.Sum256((&lead.Lead{Values: l.Values}).AppendJSON(nil))
+	var lines []string
+	for i := range lead.Fields {
+		if f := &lead.Fields[i]; l.Values[i] != f.Default {
+			value := fmt.Sprint(l.Values[i])
+			lines = append(lines, fmt.Sprintf("%s %d %s\n", f.Column, len(value), value))
+		}
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
 	return sum[:]
 }
 
