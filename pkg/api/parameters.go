@@ -10,8 +10,10 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// keyTTL is how long an Idempotency-Key is remembered.
-const keyTTL = 24 * time.Hour
+// keyTTL is how long an Idempotency-Key is remembered. The API promises 24 hours.
+// The rest is for clocks: DynamoDB accepts requests of a process whose clock is up
+// to 15 minutes ahead.
+const keyTTL = 25 * time.Hour
 
 // leadID returns the id in the path, and refuses any query. Violations found in
 // the headers are returned together with those of the query. A malformed id is
