@@ -17,18 +17,28 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// An update whose response is lost is sent again, by the SDK or by the client,
-// maybe after other updates. It must not undo those. So each update adds a nonce
-// to the lead, and its condition is false if the lead has the nonce already.
+// An update whose response is lost is sent again, by this package or by the
+// client, maybe after other updates. It must not undo those. So each update adds a
+// nonce to the lead, and its condition is false if the lead has the nonce already.
 //
 // A nonce is kept as long as an attempt may still arrive. Time is divided into
-// eras of that length. The nonces of an era are in one of four sets. The first
-// update of an era removes the set of the era before the last. There are four
-// sets and not three, so that a clock that is one era slow does not remove a set
-// that is still needed.
+// eras. The nonces of an era are in one of four sets. The first update of an era
+// removes the set of the era before the last. There are four sets and not three,
+// so that a clock that is one era slow does not remove a set that is still needed.
+//
+// The time that chooses the set also signs the request, and DynamoDB accepts a
+// signature for 15 minutes. An attempt that the network held back for longer than
+// the nonces are kept is refused, because the lead has been changed since: the
+// condition of an update is false if the last change of the lead is later than its
+// own time by more than maxDelayed.
 const (
 	era       = 15 * time.Second
 	nonceSets = 4
+
+	// maxDelayed is how long the last attempt of an update can come after its
+	// time. It is shorter than an era by more than what clocks differ, which is
+	// twice [counter.MaxDrift].
+	maxDelayed = retryTimeout
 )
 
 // nonceSet returns the name of the attribute with the nonces of an era.
@@ -62,7 +72,7 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 	}
 	var was item
 	if known {
-		updated, failed, err := u.updateItem(ctx, and(leadCondition(precondition), withoutRows))
+		updated, failed, err := u.updateItem(ctx, and(leadCondition(precondition), withoutRows), nil)
 		if err != nil || failed == nil {
 			return updated, err
 		}
@@ -86,6 +96,9 @@ type update struct {
 	id      lead.ID
 	changes []lead.Change
 	nonce   []byte
+
+	// unknown is the time of the first attempt whose outcome is unknown.
+	unknown time.Time
 }
 
 // updateRead updates a lead that was read as this item, and again as the item
@@ -97,6 +110,10 @@ func (u *update) updateRead(ctx context.Context, was item, precondition lead.Pre
 		case hasNonce(was, u.nonce):
 			// An earlier attempt of this call succeeded and its response was lost.
 			return l, nil
+		case !u.unknown.IsZero() && l.UpdatedAt.After(u.unknown.Add(maxDelayed)):
+			// The earlier attempt may have succeeded, and its nonce may be gone.
+			err := errors.New("the outcome of an update is unknown, and the lead was changed later")
+			return lead.Lead{}, &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
 		case !precondition.Holds(l.Version):
 			return lead.Lead{}, lead.ErrPreconditionFailed
 		}
@@ -108,9 +125,9 @@ func (u *update) updateRead(ctx context.Context, was item, precondition lead.Pre
 		var updated lead.Lead
 		var err error
 		if maps.Equal(from, to) {
-			updated, was, err = u.updateItem(ctx, unchanged)
+			updated, was, err = u.updateItem(ctx, unchanged, was)
 		} else {
-			updated, was, err = u.moveItem(ctx, unchanged, l, from, to)
+			updated, was, err = u.moveItem(ctx, unchanged, was, l, from, to)
 		}
 		if err != nil || was == nil {
 			return updated, err
@@ -121,45 +138,79 @@ func (u *update) updateRead(ctx context.Context, was item, precondition lead.Pre
 	}
 }
 
-// updateItem updates the lead alone. If the condition is false, it returns the
-// item as it is, or ErrNotFound.
-func (u *update) updateItem(ctx context.Context, condition expression.ConditionBuilder) (updated lead.Lead, failed item, err error) {
-	expr, err := u.expression(u.t.clock.Now(), condition)
-	if err != nil {
-		return lead.Lead{}, nil, err
+// updateItem updates the lead alone. was is the lead as it was read, if the
+// condition is that it has not changed since. If the condition is false, updateItem
+// returns the item as it is, or ErrNotFound.
+//
+// An attempt with an unknown outcome is repeated with the same time, so that it
+// has its nonce in the same set. Others are repeated with the time that the answer
+// corrected.
+func (u *update) updateItem(ctx context.Context, condition expression.ConditionBuilder, was item) (updated lead.Lead, failed item, err error) {
+	var at time.Time
+	outcomeUnknown := false
+	for attempt := 1; ; attempt++ {
+		if !outcomeUnknown {
+			at = u.t.clock.Now()
+		}
+		expr, err := u.expression(at, condition, was)
+		if err != nil {
+			return lead.Lead{}, nil, err
+		}
+		out, err := u.t.client.UpdateItem(withSigningTime(ctx, at), &dynamodb.UpdateItemInput{
+			TableName:                           &u.t.name,
+			Key:                                 leadKey(u.tenant, u.id),
+			UpdateExpression:                    expr.Update(),
+			ConditionExpression:                 expr.Condition(),
+			ExpressionAttributeNames:            expr.Names(),
+			ExpressionAttributeValues:           expr.Values(),
+			ReturnValues:                        types.ReturnValueAllNew,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}, withoutRetries)
+		if err == nil {
+			u.t.clock.ObserveAnswer(out.ResultMetadata)
+			return leadFromItem(out.Attributes), nil, nil
+		}
+		u.t.clock.Observe(dateOfError(err))
+		var refused *types.ConditionalCheckFailedException
+		late := isSignatureLate(err, at)
+		switch {
+		case errors.As(err, &refused) && refused.Item == nil:
+			return lead.Lead{}, nil, lead.ErrNotFound
+		case errors.As(err, &refused):
+			return lead.Lead{}, refused.Item, nil
+		case late && outcomeUnknown:
+			return lead.Lead{}, nil, &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
+		case late: // the clock is corrected now
+		case !u.t.client.Options().Retryer.IsErrorRetryable(err):
+			return lead.Lead{}, nil, toStoreError(err)
+		default:
+			outcomeUnknown = true
+			u.setUnknown(at)
+		}
+		if u.t.waitBeforeRetry(ctx, attempt, err) != nil {
+			return lead.Lead{}, nil, toStoreError(err)
+		}
 	}
-	out, err := u.t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName:                           &u.t.name,
-		Key:                                 leadKey(u.tenant, u.id),
-		UpdateExpression:                    expr.Update(),
-		ConditionExpression:                 expr.Condition(),
-		ExpressionAttributeNames:            expr.Names(),
-		ExpressionAttributeValues:           expr.Values(),
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	var refused *types.ConditionalCheckFailedException
-	switch {
-	case err == nil:
-		return leadFromItem(out.Attributes), nil, nil
-	case !errors.As(err, &refused):
-		return lead.Lead{}, nil, toStoreError(err)
-	case refused.Item == nil:
-		return lead.Lead{}, nil, lead.ErrNotFound
+}
+
+// setUnknown says that the outcome of an attempt at this time is unknown.
+func (u *update) setUnknown(at time.Time) {
+	if u.unknown.IsZero() {
+		u.unknown = at
 	}
-	return lead.Lead{}, refused.Item, nil
 }
 
 // moveItem updates the lead and moves its index rows, in one transaction. The
 // lead has its new values. If the condition is false, moveItem returns the item as
 // it is, or ErrNotFound.
-func (u *update) moveItem(ctx context.Context, condition expression.ConditionBuilder, l lead.Lead, from, to place) (updated lead.Lead, failed item, err error) {
+func (u *update) moveItem(ctx context.Context, condition expression.ConditionBuilder, was item, l lead.Lead, from, to place) (updated lead.Lead, failed item, err error) {
 	err = u.t.writeTransaction(ctx, u.tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
-		expr, err := u.expression(at, condition)
+		u.setUnknown(at) // writeTransaction does not say whether it is
+		expr, err := u.expression(at, condition, was)
 		if err != nil {
 			return nil, nil, err
 		}
-		l.UpdatedAt = time.UnixMilli(at.UnixMilli()).UTC()
+		l.UpdatedAt = time.UnixMilli(max(at.UnixMilli(), intOf(was[attrUpdated]))).UTC()
 		change := counter.NewChange(at)
 		rows := u.t.moveLead(u.tenant, u.id, from, to, change)
 		return append([]types.TransactWriteItem{{Update: &types.Update{
@@ -186,11 +237,16 @@ func (u *update) moveItem(ctx context.Context, condition expression.ConditionBui
 }
 
 // expression returns the expressions that change the lead once, if the condition
-// is true.
-func (u *update) expression(now time.Time, condition expression.ConditionBuilder) (expression.Expression, error) {
+// is true. was is the lead if the condition is that it has not changed since. Then
+// the time of its last change is not set back. Otherwise that time must not be much
+// later than now.
+func (u *update) expression(now time.Time, condition expression.ConditionBuilder, was item) (expression.Expression, error) {
 	current := now.Unix() / int64(era/time.Second)
+	if was == nil {
+		condition = and(condition, expression.Name(attrUpdated).LessThanEqual(expression.Value(number(now.Add(maxDelayed).UnixMilli()))))
+	}
 	update := expression.
-		Set(expression.Name(attrUpdated), expression.Value(number(now.UnixMilli()))).
+		Set(expression.Name(attrUpdated), expression.Value(number(max(now.UnixMilli(), intOf(was[attrUpdated]))))).
 		Add(expression.Name(attrVersion), expression.Value(number(1))).
 		Add(expression.Name(nonceSet(current)), expression.Value(&types.AttributeValueMemberBS{Value: [][]byte{u.nonce}})).
 		Remove(expression.Name(nonceSet(current + 2)))
