@@ -37,7 +37,7 @@ func TestPoliciesOfEventFunctionsAllowExactlyWhatIsUsed(t *testing.T) {
 			}
 			used := use(t, services)
 			for _, c := range services.Used() {
-				used = append(used, permission{c.Action, strings.TrimSuffix(c.Resource, ".fifo")})
+				used = append(used, permission{action: c.Action, resource: strings.TrimSuffix(c.Resource, ".fifo")})
 			}
 			compareLists(t, "the policy", allowed[function], append(used, usedByLambda(all, function)...))
 		})
@@ -129,7 +129,7 @@ func usePublish(t *testing.T, services *fakeaws.Server) []permission {
 func usedByLambda(all template, function string) (used []permission) {
 	use := func(resource string, actions ...string) {
 		for _, action := range actions {
-			used = append(used, permission{action, resource})
+			used = append(used, permission{action: action, resource: resource})
 		}
 	}
 	for name, r := range all.Resources {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -113,8 +114,14 @@ func openTable(endpoint string, recorder *recordedFunction) *dynamo.Table {
 }
 
 // A permission is an action on a resource. The resource has its name in
-// template.yaml.
-type permission struct{ action, resource string }
+// template.yaml. A write of the table has the partition keys that it may reach.
+type permission struct{ action, resource, keys string }
+
+// keysOfTenants are the partition keys of all items but those of API keys.
+const keysOfTenants = "keys of tenants"
+
+// writesOfTable are the actions that have a permission with keys.
+var writesOfTable = []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 
 // A recordedFunction is a function whose requests to the database are recorded.
 type recordedFunction struct {
@@ -157,9 +164,13 @@ func (f *recordedFunction) Do(r *http.Request) (*http.Response, error) {
 // transaction needs those of each of its parts
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html).
 func permissionsOf(operation string, body []byte) ([]permission, error) {
+	type write struct {
+		Key, Item struct{ PK struct{ S string } }
+	}
 	var input struct {
+		write
 		IndexName     string
-		TransactItems []map[string]json.RawMessage
+		TransactItems []map[string]write
 	}
 	if err := json.Unmarshal(body, &input); err != nil {
 		return nil, err
@@ -168,17 +179,29 @@ func permissionsOf(operation string, body []byte) ([]permission, error) {
 	if input.IndexName != "" {
 		resource += "/index/" + input.IndexName
 	}
+	permissionOf := func(operation string, w write) permission {
+		p := permission{action: "dynamodb:" + operation, resource: resource}
+		if slices.Contains(writesOfTable, p.action) {
+			p.keys = w.Key.PK.S + w.Item.PK.S
+			if tenantKey.MatchString(p.keys) {
+				p.keys = keysOfTenants
+			}
+		}
+		return p
+	}
 	if operation != "TransactWriteItems" {
-		return []permission{{"dynamodb:" + operation, resource}}, nil
+		return []permission{permissionOf(operation, input.write)}, nil
 	}
 	var used []permission
 	for _, part := range input.TransactItems {
-		for kind := range part { // Put, Update, Delete, ConditionCheck
-			used = append(used, permission{"dynamodb:" + kind + "Item", resource})
+		for kind, w := range part { // Put, Update, Delete, ConditionCheck
+			used = append(used, permissionOf(kind+"Item", w))
 		}
 	}
 	return used, nil
 }
+
+var tenantKey = regexp.MustCompile(`^[a-z0-9-]+/(test|live)/`)
 
 // A template is the part of template.yaml that has to do with permissions.
 type template struct {
@@ -276,10 +299,31 @@ func (s *statement) permissions(t *testing.T, owner string) (all []permission) {
 			if resource.Value == "*" {
 				t.Errorf("%s has a statement on all resources", owner)
 			}
-			all = append(all, permission{action.Value, resourceOf(resource)})
+			all = append(all, permission{action.Value, resourceOf(resource), s.keys(t, owner, action.Value)})
 		}
 	}
 	return all
+}
+
+// keys returns the partition keys that the statement allows an action to write.
+func (s *statement) keys(t *testing.T, owner, action string) string {
+	t.Helper()
+	if !slices.Contains(writesOfTable, action) {
+		return ""
+	}
+	allowed := s.Condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+	if len(s.Condition) != 1 || allowed.IsZero() {
+		t.Errorf("%s may %s of any item", owner, action)
+	}
+	var patterns []string
+	for _, pattern := range elementsOf(&allowed) {
+		patterns = append(patterns, pattern.Value)
+	}
+	switch strings.Join(patterns, " ") {
+	case "*/test/* */live/*", "${EventAccount}/${EventMode}/*":
+		return keysOfTenants
+	}
+	return strings.Join(patterns, " ")
 }
 
 // elementsOf returns the elements of a list, or the node itself if it is no list.
