@@ -42,7 +42,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"delete-lead", request("DELETE", member, ""), []string{`"statusCode":200`, "deleted"}},
 		{"unmatched", request("GET", "/", ""), []string{`"statusCode":404`, "route_unknown", `"Request-Id":"the-request"`}},
 		{"ingest-leads", []byte(`{"leads":[{"city":"Genf"}]}`), []string{"lead_"}},
-		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"1",
+		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","eventName":"INSERT","dynamodb":{"SequenceNumber":"1",
 			"NewImage":{"pk":{"S":"no lead"},"sk":{"S":"-"}}}}]}`), []string{`"batchItemFailures":[]`}},
 	}
 	var names []string
