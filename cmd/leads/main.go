@@ -45,7 +45,7 @@ var commands = []command{
 	{"keys create", "", "Create an API key", []string{"account", "mode"}, checkNoArgs, createKey},
 	{"keys list", "", "List the API keys of an account", []string{"account"}, checkNoArgs, listKeys},
 	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, checkKeyID, revokeKey},
-	{"audit", "", "Count all leads of an account and compare the stored counts", []string{"account", "mode"}, checkNoArgs, audit},
+	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, checkNoArgs, audit},
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, checkImportFile, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, checkImportName, undoImport},
 	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, checkFileName, exportLeads},
