@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,6 +47,18 @@ func Config(service string) aws.Config {
 		}
 	}
 	return config
+}
+
+// versionsPerEpoch is more than a lead ever has.
+const versionsPerEpoch = 1_000_000_000
+
+// VersionOffset returns what is added to the versions of all leads: a thousand
+// million for each time that the table was restored, which LEADS_EPOCH says. After
+// a restore, leads are at earlier versions and reach later ones with other content.
+// With the offset, no version occurs twice, in entity tags and in events.
+func VersionOffset() int64 {
+	epoch, _ := strconv.ParseInt(os.Getenv("LEADS_EPOCH"), 10, 64) // a number in template.yaml
+	return epoch * versionsPerEpoch
 }
 
 func configureTransport(t *http.Transport) {

@@ -46,7 +46,8 @@ const (
 // [awsenv.Config]. DYNAMODB_ENDPOINT, which the template sets for sam local,
 // takes precedence over other endpoints. LEADS_FILTERS are the names of the
 // fields that lists can be filtered by, separated by commas; if it is not set, all
-// of [lead.FilterNames]. Open sends no request.
+// of [lead.FilterNames]. LEADS_EPOCH sets VersionOffset, see
+// [awsenv.VersionOffset]. Open sends no request.
 func Open() *Table {
 	client := dynamodb.NewFromConfig(awsenv.Config("DYNAMODB"), Configure, func(o *dynamodb.Options) {
 		if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
@@ -54,6 +55,7 @@ func Open() *Table {
 		}
 	})
 	t := New(client, os.Getenv("LEADS_TABLE"))
+	t.VersionOffset = awsenv.VersionOffset()
 	if filters, ok := os.LookupEnv("LEADS_FILTERS"); ok {
 		t.Filters = strings.FieldsFunc(filters, func(r rune) bool { return r == ',' })
 	}

@@ -23,7 +23,7 @@ import (
 func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, key lead.IdempotencyKey) (l lead.Lead, replayed bool, err error) {
 	var created lead.Lead
 	err = t.writeTransaction(ctx, tenant, func(now time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
-		created = newLead(t.ids.Next(now), values)
+		created = t.newLead(t.ids.Next(now), values)
 		change := counter.NewChange(created.CreatedAt)
 		writes := []types.TransactWriteItem{t.putLead(tenant, &created)}
 		if key.Key != "" {
@@ -45,6 +45,13 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 }
 
 // newLead returns the first version of a lead.
+func (t *Table) newLead(id lead.ID, values lead.Values) lead.Lead {
+	l := newLead(id, values)
+	l.Version += t.VersionOffset
+	return l
+}
+
+// newLead returns a new lead at its stored version.
 func newLead(id lead.ID, values lead.Values) lead.Lead {
 	created := id.Time()
 	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1, Values: values}
@@ -136,5 +143,7 @@ func replayCreate(record item, created lead.Lead) (l lead.Lead, replayed bool, e
 	case hash == nil || !bytes.Equal(hash.Value, hashValues(&created)):
 		return lead.Lead{}, false, lead.ErrKeyReused
 	}
-	return newLead(first, created.Values), true, nil
+	l = newLead(first, created.Values)
+	l.Version = created.Version
+	return l, true, nil
 }

@@ -115,7 +115,7 @@ func (b *batch) writeTransaction(ctx context.Context) error {
 		var rows []types.TransactWriteItem
 		for i := range b.pending {
 			r := &b.pending[i]
-			r.created = newLead(t.ids.Next(now), r.Values)
+			r.created = t.newLead(t.ids.Next(now), r.Values)
 			if change == nil {
 				change = counter.NewChange(r.created.CreatedAt)
 			}

@@ -38,7 +38,7 @@ func (t *Table) deleteRead(ctx context.Context, tenant lead.Tenant, id lead.ID, 
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
 	for was != nil {
-		l, indexed := leadFromItem(was), stringOf(was[attrIndexed])
+		l, indexed := t.leadFromItem(was), stringOf(was[attrIndexed])
 		if !precondition.Holds(l.Version) {
 			return lead.ErrPreconditionFailed
 		}
@@ -53,7 +53,7 @@ func (t *Table) deleteRead(ctx context.Context, tenant lead.Tenant, id lead.ID, 
 // condition that that is so and that the precondition holds. Otherwise it returns
 // the lead as it is, or ErrNotFound.
 func (t *Table) deleteLead(ctx context.Context, tenant lead.Tenant, id lead.ID, from place, indexed string, precondition lead.Precondition) (is item, err error) {
-	condition := leadCondition(precondition).And(hasIndexed(indexed))
+	condition := t.leadCondition(precondition).And(hasIndexed(indexed))
 	expr, err := expression.NewBuilder().WithCondition(condition).Build()
 	if err != nil {
 		return nil, err

@@ -33,6 +33,10 @@ type Table struct {
 	// [lead.FilterNames]. [New] sets all. Each costs a create 2 write units. If
 	// the setting changes, call [Table.Reindex].
 	Filters []string
+
+	// VersionOffset is added to the versions that the table stores. It is 0 unless
+	// the table was restored.
+	VersionOffset int64
 }
 
 // New returns the table with this name. The client must have been created with
@@ -64,7 +68,7 @@ func (t *Table) Retrieve(ctx context.Context, tenant lead.Tenant, id lead.ID) (l
 	if it == nil {
 		return lead.Lead{}, lead.ErrNotFound
 	}
-	return leadFromItem(it), nil
+	return t.leadFromItem(it), nil
 }
 
 // retrieveMatching returns the lead, or [lead.ErrPreconditionFailed] if its

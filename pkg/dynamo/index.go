@@ -83,7 +83,7 @@ func (t *Table) fetchLeads(ctx context.Context, tenant lead.Tenant, ids []lead.I
 	items, err := t.fetchItems(ctx, tenant, ids)
 	leads := make([]lead.Lead, len(items))
 	for i, it := range items {
-		leads[i] = leadFromItem(it)
+		leads[i] = t.leadFromItem(it)
 	}
 	return leads, err
 }
@@ -125,7 +125,7 @@ func (t *Table) All(ctx context.Context, tenant lead.Tenant) iter.Seq2[lead.Lead
 		for it, err := range t.eachItem(ctx, tenant, "", endOfIndex) {
 			var l lead.Lead
 			if err == nil {
-				l = leadFromItem(it)
+				l = t.leadFromItem(it)
 			}
 			if !yield(l, err) {
 				return

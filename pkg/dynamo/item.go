@@ -79,7 +79,7 @@ func itemFromLead(tenant lead.Tenant, l *lead.Lead, indexed string) item {
 	it[attrTenant] = text(tenantName(tenant))
 	it[attrCreated] = text(createdAt(l.ID))
 	it[attrUpdated] = number(l.UpdatedAt.UnixMilli())
-	it[attrVersion] = number(l.Version)
+	it[attrVersion] = number(1)
 	it[attrIndexed] = text(indexed)
 	for i := range lead.Fields {
 		if f := &lead.Fields[i]; l.Values[i] != f.Default {
@@ -90,6 +90,13 @@ func itemFromLead(tenant lead.Tenant, l *lead.Lead, indexed string) item {
 }
 
 // leadFromItem returns the lead that an item holds.
+func (t *Table) leadFromItem(it item) lead.Lead {
+	l := leadFromItem(it)
+	l.Version += t.VersionOffset
+	return l
+}
+
+// leadFromItem returns the lead that an item holds, at its stored version.
 func leadFromItem(it item) lead.Lead {
 	id := leadID(it)
 	l := lead.Lead{

@@ -77,10 +77,10 @@ func (t *Table) Reindex(ctx context.Context, r Reindex) error {
 func (t *Table) reindexLead(ctx context.Context, tenant lead.Tenant, was item) error {
 	id, to := leadID(was), t.indexed()
 	for was != nil && stringOf(was[attrIndexed]) != to {
-		l, indexed := leadFromItem(was), stringOf(was[attrIndexed])
+		l, indexed := t.leadFromItem(was), stringOf(was[attrIndexed])
 		expr, err := expression.NewBuilder().
 			WithUpdate(expression.Set(expression.Name(attrIndexed), expression.Value(to))).
-			WithCondition(leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))).Build()
+			WithCondition(t.leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))).Build()
 		if err != nil {
 			return err
 		}

@@ -72,7 +72,7 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 	}
 	var was item
 	if known {
-		updated, failed, err := u.updateItem(ctx, and(leadCondition(precondition), withoutRows), nil)
+		updated, failed, err := u.updateItem(ctx, and(t.leadCondition(precondition), withoutRows), nil)
 		if err != nil || failed == nil {
 			return updated, err
 		}
@@ -105,7 +105,7 @@ type update struct {
 // that stands in its place if the lead has changed.
 func (u *update) updateRead(ctx context.Context, was item, precondition lead.Precondition) (lead.Lead, error) {
 	for attempt := 1; ; attempt++ {
-		l, indexed := leadFromItem(was), stringOf(was[attrIndexed])
+		l, indexed := u.t.leadFromItem(was), stringOf(was[attrIndexed])
 		switch {
 		case hasNonce(was, u.nonce):
 			// An earlier attempt of this call succeeded and its response was lost.
@@ -117,7 +117,7 @@ func (u *update) updateRead(ctx context.Context, was item, precondition lead.Pre
 		case !precondition.Holds(l.Version):
 			return lead.Lead{}, lead.ErrPreconditionFailed
 		}
-		unchanged := leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))
+		unchanged := u.t.leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))
 		from := placeOf(&l, indexed)
 		l.Values.Apply(u.changes)
 		to := placeOf(&l, indexed)
@@ -168,7 +168,7 @@ func (u *update) updateItem(ctx context.Context, condition expression.ConditionB
 		}, withoutRetries)
 		if err == nil {
 			u.t.clock.ObserveAnswer(out.ResultMetadata)
-			return leadFromItem(out.Attributes), nil, nil
+			return u.t.leadFromItem(out.Attributes), nil, nil
 		}
 		u.t.clock.Observe(dateOfError(err))
 		var refused *types.ConditionalCheckFailedException

@@ -25,6 +25,8 @@ func Open(log *slog.Logger) *Publisher {
 		Bus:         &bus{client, os.Getenv("LEADS_BUS")},
 		DeadLetters: queue.New(queues, os.Getenv("LEADS_DEAD_LETTERS_URL")),
 		Log:         log,
+
+		VersionOffset: awsenv.VersionOffset(),
 	}
 }
 

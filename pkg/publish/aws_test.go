@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,20 @@ func TestOpen(t *testing.T) {
 		if e.EventBusName != "leads-test" || e.Source != publish.Source || e.DetailType != "lead.created" || !json.Valid([]byte(e.Detail)) {
 			t.Errorf("event %+v", e)
 		}
+	})
+	t.Run("counts versions from the epoch of a restored table", func(t *testing.T) {
+		server.Events = nil
+		t.Setenv("LEADS_EPOCH", "1")
+		restored := publish.Open(slog.New(slog.DiscardHandler))
+		if answer, err := restored.Invoke(t.Context(), event); err != nil || len(server.Events) != 3 {
+			t.Fatalf("answer %s, error %v", answer, err)
+		}
+		for i, want := range []string{`.1000000001\"`, `.1000000002\"`, `.1000000003\"`} {
+			if !strings.Contains(string(server.Events[i]), want) || !strings.Contains(string(server.Events[i]), `\"version\":100000000`) {
+				t.Errorf("event %s, want the id %s", server.Events[i], want)
+			}
+		}
+		server.Events = nil
 	})
 	t.Run("sends an unreadable record to the dead-letter queue", func(t *testing.T) {
 		whole := event

@@ -62,6 +62,8 @@ type Publisher struct {
 	Bus         Bus
 	DeadLetters queue.Queue // FIFO
 	Log         *slog.Logger
+
+	VersionOffset int64 // see [awsenv.VersionOffset]
 }
 
 // Bus is an EventBridge bus.
@@ -120,7 +122,7 @@ func (p *Publisher) publish(ctx context.Context, records []record) (done int, er
 		return err
 	}
 	for i := range records {
-		e, ok, err := records[i].event()
+		e, ok, err := records[i].event(p.VersionOffset)
 		if err != nil {
 			if err := p.reject(ctx, &records[i], err); err != nil {
 				if err := send(); err != nil {
