@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"overplane.dev/leads/pkg/awsenv"
 )
@@ -73,8 +74,20 @@ func Configure(o *dynamodb.Options) {
 		})
 	}
 	o.Retryer = newRetryer()
+	o.APIOptions = append(o.APIOptions, limitTime)
 	o.HTTPSignerV4 = fixedTimeSigner{o.HTTPSignerV4}
 	o.RetryMaxAttempts = 0 // a limit from the configuration would wrap the retryer
+}
+
+// limitTime limits the time of every call, with its retries, also where the caller
+// has no deadline.
+func limitTime(stack *middleware.Stack) error {
+	limit := func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+		ctx, cancel := withRetryDeadline(ctx)
+		defer cancel()
+		return next.HandleInitialize(ctx, in)
+	}
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("LimitTime", limit), middleware.Before)
 }
 
 // newRetryer returns a retryer that only the deadline of the context stops. The

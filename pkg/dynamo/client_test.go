@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -11,9 +12,14 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
@@ -152,6 +158,88 @@ func TestIncompleteResponseIsRetried(t *testing.T) {
 			if requests != 2 {
 				t.Errorf("%d requests, want 2", requests)
 			}
+		})
+	}
+}
+
+// unreachable is an HTTPClient without a connection.
+type unreachable struct{}
+
+func (unreachable) Do(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+}
+
+// TestEveryCallEnds calls an unreachable database without a deadline, as the
+// commands of leads do.
+func TestEveryCallEnds(t *testing.T) {
+	changes, err := lead.ParseChanges([]byte(`{"status":"Open"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids lead.IDGenerator
+	id := ids.Next(time.Now())
+	for name, call := range map[string]func(context.Context, *dynamo.Table) error{
+		"CreateTable": func(ctx context.Context, table *dynamo.Table) error { return table.CreateTable(ctx) },
+		"CreateKey":   func(ctx context.Context, table *dynamo.Table) error { return table.CreateKey(ctx, apikey.Key{}) },
+		"FindKey": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.FindKey(ctx, "0123456789ab")
+			return err
+		},
+		"ListKeys": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.ListKeys(ctx, "acme")
+			return err
+		},
+		"RevokeKey": func(ctx context.Context, table *dynamo.Table) error {
+			return table.RevokeKey(ctx, "0123456789ab", time.Now())
+		},
+		"Tenants": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.Tenants(ctx)
+			return err
+		},
+		"Audit": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.Audit(ctx, dynamo.Audit{Tenant: loading, Found: func(dynamo.Difference) {}, Progress: func(int64, int64) {}})
+			return err
+		},
+		"Reindex": func(ctx context.Context, table *dynamo.Table) error {
+			return table.Reindex(ctx, dynamo.Reindex{Tenant: loading, Progress: func(int64, int64, lead.ID) {}})
+		},
+		"All": func(ctx context.Context, table *dynamo.Table) error {
+			for _, err := range table.All(ctx, loading) {
+				return err
+			}
+			return nil
+		},
+		"List": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.List(ctx, loading, lead.ListQuery{Limit: 1})
+			return err
+		},
+		"Create": func(ctx context.Context, table *dynamo.Table) error {
+			_, _, err := table.Create(ctx, loading, lead.Defaults(), lead.IdempotencyKey{})
+			return err
+		},
+		"Update": func(ctx context.Context, table *dynamo.Table) error {
+			_, err := table.Update(ctx, loading, id, changes, lead.Precondition{})
+			return err
+		},
+		"Delete": func(ctx context.Context, table *dynamo.Table) error {
+			return table.Delete(ctx, loading, id, lead.Precondition{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := dynamodb.New(dynamodb.Options{
+					Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: unreachable{},
+				}, dynamo.Configure)
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // so that this test ends
+				defer cancel()
+				if err := call(ctx, dynamo.New(client, dynamotest.TableName)); err == nil {
+					t.Error("no error")
+				}
+				if took := time.Since(start); took > 21*time.Second { // two calls one after another
+					t.Errorf("the call took %v", took)
+				}
+			})
 		})
 	}
 }
