@@ -164,6 +164,9 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 				used = append(used, grant{queue, "events.amazonaws.com", name + event}) // as SAM names the rule
 			}
 		}
+		if r.Type != "AWS::SQS::QueuePolicy" {
+			continue
+		}
 		for _, s := range r.Properties.PolicyDocument.Statement {
 			arn, account := s.Condition["ArnEquals"]["aws:SourceArn"], s.Condition["StringEquals"]["aws:SourceAccount"]
 			if resourceOf(&account) != "AWS::AccountId" || resourceOf(&arn) == "" {
@@ -173,7 +176,11 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 				if p.action != "sqs:SendMessage" || p.resource != resourceOf(&r.Properties.Queues[0]) {
 					t.Errorf("%s allows %s on %s", name, p.action, p.resource)
 				}
-				allowed = append(allowed, grant{p.resource, s.Principal["Service"], resourceOf(&arn)})
+				var principal map[string]string
+				if err := s.Principal.Decode(&principal); err != nil {
+					t.Fatal(err)
+				}
+				allowed = append(allowed, grant{p.resource, principal["Service"], resourceOf(&arn)})
 			}
 		}
 	}
