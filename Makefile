@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,17 +81,34 @@ rehearse: ## Deploy, use, update and delete the stack on an emulator of AWS
 # The SAM CLI of the user, or else the one that tools/pytool installs.
 samcli = $(shell command -v sam || echo tools/pytool sam sam)
 STAGE ?= dev
+SHIFT ?= Canary10Percent5Minutes
+RELEASE ?= $(shell git describe --always --dirty 2>/dev/null || echo none)
+stage = grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no stage \"$(STAGE)\": give STAGE=dev or STAGE=prod." >&2; exit 2; }
 
-deploy: ## Build and deploy to AWS with your credentials (STAGE=dev or prod)
+# The parameters of the stage in samconfig.toml, which --parameter-overrides
+# would replace.
+overrides = $$(sed -n '/^\[$(STAGE)\.deploy\./,/^$$/s/^parameter_overrides = "\(.*\)"/\1/p' samconfig.toml)
+
+# $(call output,NAME) is an output of the stack.
+output = $$($(samcli) list stack-outputs --stack-name leads-$(STAGE) --output json | sed -n '/"OutputKey": "$(1)"/,/}/s/.*"OutputValue": "\(.*\)".*/\1/p')
+
+deploy: ## Build and deploy to AWS with your credentials (STAGE=dev or prod, SHIFT=AllAtOnce: without canary)
 	@$(go)
-	@grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no stage \"$(STAGE)\": give STAGE=dev or STAGE=prod." >&2; exit 2; }
+	@$(stage)
 	$(samcli) build
-	$(samcli) deploy --config-env $(STAGE)
+	@$(samcli) deploy --config-env $(STAGE) --parameter-overrides $(overrides) Shift=$(SHIFT) Release=$(RELEASE)
+	@go run ./tools/stackpolicy leads-$(STAGE)
 
-smoke: ## Run the contract scripts against a running API (URL=https://... KEY=sk_test_...)
+key: ## Create an API key (STAGE=dev or prod, ACCOUNT=name, MODE=test or live)
+	@$(go)
+	@$(stage)
+	@test -n "$(ACCOUNT)" || { echo "Give the name of an account: make key STAGE=$(STAGE) ACCOUNT=acme" >&2; exit 2; }
+	@LEADS_TABLE="$(call output,TableName)" go run ./cmd/leads keys create -data /nonexistent -account "$(ACCOUNT)" -mode "$(or $(MODE),test)" $(ARGS)
+
+smoke: ## Run the contract scripts against a running API (URL=https://... KEY=sk_test_..., SOME=1: without further keys)
 	@$(go)
 	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Give a URL and a key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
-	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C test/contract test -count=1 -run 'TestScripts$$'
+	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" LEADS_SOME="$(SOME)" go -C test/contract test -count=1 -run 'TestScripts$$'
 
 logs: ## Follow the logs of the functions (STAGE=dev or prod)
 	@$(go)

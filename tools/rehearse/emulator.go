@@ -72,18 +72,20 @@ func (e *emulator) build(ctx context.Context) (err error) {
 	return adaptTemplate(e.template)
 }
 
-// metricMathAlarms matches the alarms with metric math in a built template.
-var metricMathAlarms = regexp.MustCompile(`(?m)^  (ApiErrorAlarm|DatabaseThrottleAlarm):\n(    .*\n)+`)
+// unsupported matches the resources in a built template that the emulator does
+// not support: alarms with metric math, and the policy that refuses HTTP, which
+// is the only protocol of the emulator.
+var unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|DatabaseThrottleAlarm|ImportBucketTLS):\n(    .*\n)+`)
 
 // adaptTemplate changes what the emulator does not support in a built template.
-// It does not know metric math, and asks for the right sqs:SendMessageBatch when
-// a function sends several messages at once. AWS asks for sqs:SendMessage.
+// It asks for the right sqs:SendMessageBatch when a function sends several
+// messages at once. AWS asks for sqs:SendMessage.
 func adaptTemplate(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	text = metricMathAlarms.ReplaceAll(text, nil)
+	text = unsupported.ReplaceAll(text, nil)
 	text = bytes.ReplaceAll(text, []byte("sqs:SendMessage\n"), []byte("sqs:SendMessage*\n"))
 	return os.WriteFile(path, text, 0o644)
 }
