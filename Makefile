@@ -105,10 +105,13 @@ key: ## Create an API key (STAGE=dev or prod, ACCOUNT=name, MODE=test or live)
 	@test -n "$(ACCOUNT)" || { echo "Give the name of an account: make key STAGE=$(STAGE) ACCOUNT=acme" >&2; exit 2; }
 	@LEADS_TABLE="$(call output,TableName)" go run ./cmd/leads keys create -data /nonexistent -account "$(ACCOUNT)" -mode "$(or $(MODE),test)" $(ARGS)
 
-smoke: ## Run the contract scripts against a running API (URL=https://... KEY=sk_test_..., SOME=1: without further keys)
+# With KEY the scripts that need other keys do not run, which is an error without SOME=1.
+smoke: ## Run the contract scripts on a stage (STAGE=dev or prod), or with URL=https://... KEY=sk_test_... SOME=1
 	@$(go)
-	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Give a URL and a key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
-	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" LEADS_SOME="$(SOME)" go -C test/contract test -count=1 -run 'TestScripts$$'
+	@if test -n "$(KEY)"; then test -n "$(URL)" || { echo "Give the URL too: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }; \
+		export LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" LEADS_SOME="$(SOME)"; \
+	else $(stage); export LEADS_URL="$(or $(URL),$(call output,Url))" LEADS_TABLE="$(call output,TableName)"; fi; \
+	go -C test/contract test -count=1 -run 'TestScripts$$'
 
 logs: ## Follow the logs of the functions (STAGE=dev or prod)
 	@$(go)
