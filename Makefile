@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
+.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ deploy: ## Build and deploy to AWS with your credentials (STAGE=dev or prod, SHI
 	$(samcli) build
 	@$(samcli) deploy --config-env $(STAGE) --parameter-overrides $(overrides) Shift=$(SHIFT) Release=$(RELEASE)
 	@go run ./tools/stackpolicy leads-$(STAGE)
+
+output: ## Print an output of a stage (STAGE=dev or prod, NAME=Url)
+	@$(stage)
+	@echo "$(call output,$(NAME))"
 
 key: ## Create an API key (STAGE=dev or prod, ACCOUNT=name, MODE=test or live)
 	@$(go)
