@@ -14,7 +14,8 @@ import (
 // sendToDLQ sends rejected records to the dead-letter queue. The body of a
 // message is the body of the record, so that it can be corrected and sent again.
 // The attributes are the reason as a sentence, its code as in an error of the
-// API, the kind of the source, and where the record came from.
+// API, the kind of the source, where the record came from, and the idempotency
+// key if the sender gave one.
 func (v *invocation) sendToDLQ(ctx context.Context, rejected []record) error {
 	if len(rejected) == 0 {
 		return nil
@@ -22,16 +23,16 @@ func (v *invocation) sendToDLQ(ctx context.Context, rejected []record) error {
 	var messages []Message
 	for _, r := range rejected {
 		code, reason := api.Describe(r.err)
-		messages = append(messages, Message{
-			Body: sqsText(string(r.body)),
-			ID:   dlqID(r),
-			Attributes: map[string]string{
-				"reason": sqsText(truncate(reason, 4096)),
-				"code":   code,
-				"source": r.key.Source,
-				"origin": sqsText(truncate(r.origin, 2048)),
-			},
-		})
+		attributes := map[string]string{
+			"reason": sqsText(truncate(reason, 4096)),
+			"code":   code,
+			"source": r.key.Source,
+			"origin": sqsText(truncate(r.origin, 2048)),
+		}
+		if key, ok := strings.CutPrefix(r.key.Key, "key/"); ok && validateKey(key) == nil {
+			attributes[keyName] = key // for the corrected record
+		}
+		messages = append(messages, Message{Body: sqsText(string(r.body)), ID: dlqID(r), Attributes: attributes})
 		v.Log.LogAttrs(ctx, slog.LevelWarn, "record rejected", slog.String("origin", r.origin), slog.String("code", code))
 	}
 	return v.DeadLetters.Send(ctx, messages)
