@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
+.PHONY: help run test race check vulnerable fmt openapi sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,19 @@ prove: ## Run all fault tests and print the results (EFFORT=100 runs more cases)
 	@$(npm)
 	@go -C test/faults test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
-check: ## Run gofmt, go vet, staticcheck and go mod tidy without changing files
+# The packages with goroutines of their own.
+race: ## Run the tests of packages with concurrency with the race detector (needs a C compiler)
+	@$(go)
+	@$(npm)
+	go test -race ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/dynamo ./pkg/ingest ./pkg/lead ./pkg/localdb
+
+check: ## Run gofmt, go vet, staticcheck, go mod tidy and actionlint without changing files
 	@$(go)
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "make fmt would change:" $$files >&2; exit 1; }
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go mod tidy -diff
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	go -C tools/bench/load vet ./...
 	go -C tools/bench/load run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go -C tools/bench/load mod tidy -diff
@@ -136,8 +143,10 @@ template: ## Check template.yaml and examples: sam validate, cfn-lint, checkov
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 tools/pytool sam sam validate --lint
 	tools/pytool sam cfn-lint template.yaml examples/*.yaml
 	@mkdir -p .aws-sam
-	tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
-	tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+	for stage in dev prod; do \
+		tools/pytool sam python tools/template/transform.py $$stage >.aws-sam/$$stage.json && \
+		tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/$$stage.json || exit 1; \
+	done
 
 openapi: ## Lint openapi.yaml and test the API against it (ARGS="--seed 2": other requests)
 	@$(go)

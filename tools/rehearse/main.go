@@ -3,7 +3,8 @@
 // enforced, the first key, the contract scripts, import and export, a restored
 // table, and "sam delete". After the contract scripts it also sends one event of
 // each kind, with a consumer from examples/, and calls the function that checks a
-// release. It needs no AWS account and no Docker. "make rehearse" calls it.
+// release. Before all this, a first deployment fails and is deleted. It needs no AWS
+// account and no Docker. "make rehearse" calls it.
 //
 // With -events it only deploys the stack and sends the events. "make
 // demo-events" calls that. VERBOSE=1 shows what the commands print.
@@ -75,6 +76,10 @@ func rehearse(ctx context.Context, eventsOnly bool) error {
 		}
 		return r.sendEvents(ctx)
 	}
+	fmt.Println("== A first deployment that fails, and its deletion")
+	if _, err := r.shell.run(ctx, failedDeployment, "leads-prod\n"); err != nil {
+		return err
+	}
 	for _, b := range blocks {
 		fmt.Printf("== %s\n%s", b.heading, b.commands)
 		if b.skip != "" {
@@ -87,6 +92,23 @@ func rehearse(ctx context.Context, eventsOnly bool) error {
 	}
 	return errors.Join(e.checkDeleted(ctx, stackName), e.checkDeleted(ctx, "leads-prod"))
 }
+
+// failedDeployment deploys prod with a resource that fails after the bucket for
+// imports exists, deletes the stack, and checks that no bucket is left.
+const failedDeployment = `
+sed 's/^Outputs:/  Handle: {Type: "AWS::CloudFormation::WaitConditionHandle"}\
+  Fails: {Type: "AWS::CloudFormation::WaitCondition", DependsOn: ImportBucket, Properties: {Handle: !Ref Handle, Timeout: 1}}\
+\
+&/' template.yaml >broken.yaml
+sam build --template broken.yaml
+if sam deploy --config-env prod --no-confirm-changeset; then
+  echo "the deployment succeeded"
+  exit 1
+fi
+make teardown STAGE=prod
+aws s3 ls
+if aws s3 ls | grep importbucket; then exit 1; fi
+`
 
 // replaceCommands changes commands for the emulator, in pairs of old and new text.
 var replaceCommands = []string{
