@@ -94,7 +94,7 @@ stage = grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml
 
 # The parameters of the stage in samconfig.toml, which --parameter-overrides
 # would replace.
-overrides = $$(sed -n '/^\[$(STAGE)\.deploy\./,/^$$/s/^parameter_overrides = "\(.*\)"/\1/p' samconfig.toml)
+overrides = $$(sed -n '/^\[$(STAGE)\.deploy\./,/^$$/s/^parameter_overrides = .\(.*\).$$/\1/p' samconfig.toml)
 
 # $(call output,NAME) is an output of the stack.
 output = $$($(samcli) list stack-outputs --stack-name leads-$(STAGE) --output json | sed -n '/"OutputKey": "$(1)"/,/}/s/.*"OutputValue": "\(.*\)".*/\1/p')
