@@ -52,8 +52,13 @@ func startEmulator(ctx context.Context) (*emulator, error) {
 	}
 	e.env = append(samcli.Env(), "AWS_ENDPOINT_URL="+e.url, "LEADS_DEVIATIONS=ministack",
 		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command("tools/pytool", "ministack", "ministack")
 	cmd.Env = append(e.env, // functions get AWS_ENDPOINT_URL too
+		"TMPDIR="+temporary,     // for the code of the functions
 		"AUTH=true",             // enforce execution roles
 		"LAMBDA_EXECUTOR=local", // run functions as processes of this machine
 		"BIND_HOST="+host, "GATEWAY_PORT="+port, "IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0")

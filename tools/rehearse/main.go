@@ -151,7 +151,7 @@ func (r *rehearsal) runBlock(ctx context.Context, b block) error {
 		return fmt.Errorf("%w:\n%s", err, b.printed)
 	}
 	if strings.Contains(b.commands, "make smoke") {
-		return errors.Join(r.checkRelease(ctx), r.sendEvents(ctx))
+		return errors.Join(r.checkRelease(ctx), r.sendEvents(ctx), r.retryDeadLetter(ctx))
 	}
 	return nil
 }
@@ -201,6 +201,33 @@ func (r *rehearsal) checkRelease(ctx context.Context) error {
 		return fmt.Errorf("%s: %s", *name, out.Payload)
 	}
 	return nil
+}
+
+// deadLetter sends a message that is rejected, and retries it with a correct body.
+const deadLetter = `
+go build -o leads ./cmd/leads
+aws sqs send-message --queue-url "$(make -s output STAGE=dev NAME=IngestQueueUrl)" --message-body '{"lead_name":"Eve","email_id":"none"}'
+id=
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  id=$(./leads letters list -stack leads-dev | awk '$2 == "DeadLetters" { print $1 }')
+  [ -z "$id" ] || break
+done
+./leads letters show -stack leads-dev "$id" | grep Eve
+echo '{"lead_name":"Eve"}' >eve.json
+./leads letters retry -stack leads-dev -body eve.json "$id"
+./leads letters list -stack leads-dev
+./leads export -account main -mode test leads-dev.ndjson
+grep -c Eve leads-dev.ndjson
+`
+
+func (r *rehearsal) retryDeadLetter(ctx context.Context) error {
+	fmt.Println("== Retry a dead letter")
+	commands := "export LEADS_TABLE=" + r.outputs["TableName"] + deadLetter + "rm leads-dev.ndjson eve.json leads\n"
+	output, err := r.shell.run(ctx, commands, "")
+	if err != nil {
+		return err
+	}
+	return block{output: []string{"1 dead letters were sent", "There are no dead letters."}}.checkOutput(output)
 }
 
 // sendEvents deploys an example of a consumer and sends events.
