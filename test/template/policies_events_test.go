@@ -189,3 +189,20 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 		t.Error("no service sends failed events")
 	}
 }
+
+// TestPolicyOfCheckReleaseAllowsExactlyWhatIsUsed compares the policy of the
+// function that checks a release with the versions in its environment.
+func TestPolicyOfCheckReleaseAllowsExactlyWhatIsUsed(t *testing.T) {
+	const function = "check-release"
+	used := []permission{{"codedeploy:PutLifecycleEventHookExecutionStatus",
+		"arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*"}}
+	for _, value := range environmentOf(readTemplate(t), function) {
+		if strings.HasSuffix(value, ".Version") {
+			used = append(used, permission{"lambda:InvokeFunction", value})
+		}
+	}
+	if len(used) != 5 {
+		t.Errorf("the function uses %v, want four versions and CodeDeploy", used)
+	}
+	compareLists(t, "the policy", allowedPermissions(t)[function], used)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -302,7 +303,7 @@ func resourceOf(node *yaml.Node) string {
 	case "!Ref", "!GetAtt":
 		return strings.TrimSuffix(node.Value, ".Arn")
 	case "!Sub":
-		return strings.NewReplacer("${", "", ".Arn}", "").Replace(node.Value)
+		return regexp.MustCompile(`\$\{(\w+)\.Arn\}`).ReplaceAllString(node.Value, "$1")
 	}
 	return node.Value
 }

@@ -203,10 +203,9 @@ func (r *rehearsal) checkRelease(ctx context.Context) error {
 	return nil
 }
 
-// deadLetter sends a message that is rejected, and retries it with a correct body.
+// deadLetter waits for a rejected message and retries it with a correct body.
 const deadLetter = `
 go build -o leads ./cmd/leads
-aws sqs send-message --queue-url "$(make -s output STAGE=dev NAME=IngestQueueUrl)" --message-body '{"lead_name":"Eve","email_id":"none"}'
 id=
 for i in 1 2 3 4 5 6 7 8 9 10; do
   id=$(./leads letters list -stack leads-dev | awk '$2 == "DeadLetters" { print $1 }')
@@ -222,6 +221,9 @@ grep -c Eve leads-dev.ndjson
 
 func (r *rehearsal) retryDeadLetter(ctx context.Context) error {
 	fmt.Println("== Retry a dead letter")
+	if _, err := newStack(r.config(), r.outputs, "").send(ctx, sqsMessage, `{"lead_name":"Eve","email_id":"none"}`); err != nil {
+		return err
+	}
 	commands := "export LEADS_TABLE=" + r.outputs["TableName"] + deadLetter + "rm leads-dev.ndjson eve.json leads\n"
 	output, err := r.shell.run(ctx, commands, "")
 	if err != nil {
