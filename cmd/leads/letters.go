@@ -177,7 +177,7 @@ func dropLetter(flags *flag.FlagSet) runFunc {
 }
 
 func retryLetter(flags *flag.FlagSet) runFunc {
-	file := flags.String("body", "", "send the corrected body in this `FILE` instead, only for a rejected record")
+	file := flags.String("body", "", "send this `FILE` as the corrected body")
 	return withLetters(flags, func(ctx context.Context, l *letters, id string) error {
 		found, err := l.find(id)
 		if err != nil {

@@ -59,7 +59,7 @@ var commands = []command{
 // groups are the first words of commands with two words.
 var groups = map[string]string{
 	"keys":    "Create, list and revoke API keys",
-	"letters": "List, show, retry and drop the events and records that failed for good",
+	"letters": "List, show, retry and drop events and records that failed",
 }
 
 // details are longer descriptions of commands, for their help.
