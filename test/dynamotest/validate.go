@@ -92,7 +92,7 @@ func validateTransaction(r request, size int) error {
 		}
 	}
 	if duplicate(keys) {
-		return errors.New("Transaction request cannot include multiple operations on one item")
+		return errors.New("a transaction cannot include multiple operations on one item")
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func validateBatchGet(tables map[string]json.RawMessage) error {
 			}
 		}
 		if duplicate(table.Keys) {
-			return errors.New("Provided list of item keys contains duplicates")
+			return errors.New("the list of keys contains duplicates")
 		}
 		n += len(table.Keys)
 	}
@@ -143,7 +143,7 @@ func validateBatchWrite(tables map[string]json.RawMessage) error {
 			}
 		}
 		if duplicate(keys) {
-			return errors.New("Provided list of item keys contains duplicates")
+			return errors.New("the list of keys contains duplicates")
 		}
 		n += len(writes)
 	}
