@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test check vulnerable fmt openapi sam sam-test boot template rehearse deploy smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
+.PHONY: help run test race check vulnerable fmt openapi sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,19 @@ prove: ## Run all fault tests and print the results (EFFORT=100 runs more cases)
 	@$(npm)
 	@go -C test/faults test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
-check: ## Run gofmt, go vet, staticcheck and go mod tidy without changing files
+# The packages with goroutines of their own.
+race: ## Run the tests of packages with concurrency with the race detector (needs a C compiler)
+	@$(go)
+	@$(npm)
+	go test -race ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/dynamo ./pkg/ingest ./pkg/lead ./pkg/localdb
+
+check: ## Run gofmt, go vet, staticcheck, go mod tidy and actionlint without changing files
 	@$(go)
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "make fmt would change:" $$files >&2; exit 1; }
 	go vet ./...
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go mod tidy -diff
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	go -C tools/bench/load vet ./...
 	go -C tools/bench/load run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 	go -C tools/bench/load mod tidy -diff
@@ -81,17 +88,41 @@ rehearse: ## Deploy, use, update and delete the stack on an emulator of AWS
 # The SAM CLI of the user, or else the one that tools/pytool installs.
 samcli = $(shell command -v sam || echo tools/pytool sam sam)
 STAGE ?= dev
+SHIFT ?= Canary10Percent5Minutes
+RELEASE ?= $(shell git describe --always --dirty 2>/dev/null || echo none)
+stage = grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no stage \"$(STAGE)\": give STAGE=dev or STAGE=prod." >&2; exit 2; }
 
-deploy: ## Build and deploy to AWS with your credentials (STAGE=dev or prod)
+# The parameters of the stage in samconfig.toml, which --parameter-overrides
+# would replace.
+overrides = $$(sed -n '/^\[$(STAGE)\.deploy\./,/^$$/s/^parameter_overrides = .\(.*\).$$/\1/p' samconfig.toml)
+
+# $(call output,NAME) is an output of the stack.
+output = $$($(samcli) list stack-outputs --stack-name leads-$(STAGE) --output json | sed -n '/"OutputKey": "$(1)"/,/}/s/.*"OutputValue": "\(.*\)".*/\1/p')
+
+deploy: ## Build and deploy to AWS with your credentials (STAGE=dev or prod, SHIFT=AllAtOnce: without canary)
 	@$(go)
-	@grep -q '^\[$(STAGE)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no stage \"$(STAGE)\": give STAGE=dev or STAGE=prod." >&2; exit 2; }
+	@$(stage)
 	$(samcli) build
-	$(samcli) deploy --config-env $(STAGE)
+	@$(samcli) deploy --config-env $(STAGE) --parameter-overrides $(overrides) Shift=$(SHIFT) Release=$(RELEASE)
+	@go run ./tools/stackpolicy leads-$(STAGE)
 
-smoke: ## Run the contract scripts against a running API (URL=https://... KEY=sk_test_...)
+output: ## Print an output of a stage (STAGE=dev or prod, NAME=Url)
+	@$(stage)
+	@echo "$(call output,$(NAME))"
+
+key: ## Create an API key (STAGE=dev or prod, ACCOUNT=name, MODE=test or live)
 	@$(go)
-	@test -n "$(URL)" && test -n "$(KEY)" || { echo "Give a URL and a key: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }
-	@LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" go -C test/contract test -count=1 -run 'TestScripts$$'
+	@$(stage)
+	@test -n "$(ACCOUNT)" || { echo "Give the name of an account: make key STAGE=$(STAGE) ACCOUNT=acme" >&2; exit 2; }
+	@LEADS_TABLE="$(call output,TableName)" go run ./cmd/leads keys create -data /nonexistent -account "$(ACCOUNT)" -mode "$(or $(MODE),test)" $(ARGS)
+
+# With KEY the scripts that need other keys do not run, which is an error without SOME=1.
+smoke: ## Run the contract scripts on a stage (STAGE=dev or prod), or with URL=https://... KEY=sk_test_... SOME=1
+	@$(go)
+	@if test -n "$(KEY)"; then test -n "$(URL)" || { echo "Give the URL too: make smoke URL=https://... KEY=sk_test_..." >&2; exit 2; }; \
+		export LEADS_URL="$(URL)" LEADS_KEY="$(KEY)" LEADS_SOME="$(SOME)"; \
+	else $(stage); export LEADS_URL="$(or $(URL),$(call output,Url))" LEADS_TABLE="$(call output,TableName)"; fi; \
+	go -C test/contract test -count=1 -run 'TestScripts$$'
 
 logs: ## Follow the logs of the functions (STAGE=dev or prod)
 	@$(go)
@@ -112,8 +143,10 @@ template: ## Check template.yaml and examples: sam validate, cfn-lint, checkov
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 tools/pytool sam sam validate --lint
 	tools/pytool sam cfn-lint template.yaml examples/*.yaml
 	@mkdir -p .aws-sam
-	tools/pytool sam python tools/template/transform.py >.aws-sam/transformed.json
-	tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+	for stage in dev prod; do \
+		tools/pytool sam python tools/template/transform.py $$stage >.aws-sam/$$stage.json && \
+		tools/pytool checkov checkov --config-file .checkov.yaml --file .aws-sam/$$stage.json || exit 1; \
+	done
 
 openapi: ## Lint openapi.yaml and test the API against it (ARGS="--seed 2": other requests)
 	@$(go)

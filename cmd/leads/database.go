@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/localdb"
 )
 
@@ -128,6 +130,13 @@ func newDatabase(client *dynamodb.Client) database {
 	return database{Table: dynamo.New(client, table), name: fmt.Sprintf("table %s (%s)", table, location)}
 }
 
+// credentialCodes are the errors of credentials that are wrong or expired, see
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html.
+var credentialCodes = []string{
+	"UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
+	"MissingAuthenticationTokenException", "ExpiredTokenException", "InvalidClientTokenId",
+}
+
 // explainError returns an error that tells the user what to do about an error of
 // the database.
 func (db database) explainError(err error) error {
@@ -142,7 +151,11 @@ func (db database) explainError(err error) error {
 		return fmt.Errorf("there is no %s, where leads serve runs over %s: set LEADS_TABLE to the name of your table or, if it is on AWS, end leads serve", db.name, db.data)
 	case errors.As(err, &notFound):
 		return fmt.Errorf("there is no %s: set LEADS_TABLE to the name of your table", db.name)
-	case errors.As(err, &apiError) && apiError.ErrorFault() == smithy.FaultClient:
+	case errors.As(err, &apiError) && apiError.ErrorCode() == "AccessDeniedException":
+		return fmt.Errorf("%s: your credentials lack a permission. Ask for it: %s", db.name, apiError.ErrorMessage())
+	case errors.As(err, &apiError) && slices.Contains(credentialCodes, apiError.ErrorCode()):
+		return fmt.Errorf("%s does not accept your credentials (%s: %s): log in again, aws sts get-caller-identity must work", db.name, apiError.ErrorCode(), apiError.ErrorMessage())
+	case errors.As(err, &apiError) && !errors.As(err, new(*lead.UnavailableError)):
 		return fmt.Errorf("%s refuses the request (%s): %s", db.name, apiError.ErrorCode(), apiError.ErrorMessage())
 	}
 	if urlError, ok := errors.AsType[*url.Error](err); ok {

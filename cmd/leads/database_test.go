@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -71,5 +74,39 @@ func TestExplainUnknownHost(t *testing.T) {
 	const want = "table leads (http://nowhere) does not answer, check that it runs and can be reached: lookup nowhere: no such host"
 	if got := db.explainError(err); got == nil || got.Error() != want {
 		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+// failingDatabase answers all requests with this error of DynamoDB.
+type failingDatabase struct{ code, message string }
+
+func (f failingDatabase) RoundTrip(*http.Request) (*http.Response, error) {
+	body := fmt.Sprintf(`{"__type":"com.amazon.coral.service#%s","message":%q}`, f.code, f.message)
+	return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+func TestExplainErrorsOfAWS(t *testing.T) {
+	t.Setenv("LEADS_TABLE", "")
+	const denied = "User: arn:aws:iam::1:user/a is not authorized to perform: dynamodb:Query on resource: arn:aws:dynamodb:us-east-1:1:table/leads"
+	for _, test := range []struct{ code, message, want string }{
+		{"AccessDeniedException", denied, "table leads (http://aws): your credentials lack a permission. Ask for it: " + denied},
+		{"UnrecognizedClientException", "The security token included in the request is invalid.",
+			"table leads (http://aws) does not accept your credentials (UnrecognizedClientException: The security token included in the request is invalid.): log in again, aws sts get-caller-identity must work"},
+		{"ExpiredTokenException", "expired", "table leads (http://aws) does not accept your credentials (ExpiredTokenException: expired): log in again, aws sts get-caller-identity must work"},
+		{"ValidationException", "One or more parameter values are not valid.", "table leads (http://aws) refuses the request (ValidationException): One or more parameter values are not valid."},
+	} {
+		t.Run(test.code, func(t *testing.T) {
+			options := dynamodb.Options{Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, BaseEndpoint: aws.String("http://aws")}
+			db := newDatabase(dynamodb.New(options, dynamo.Configure, func(o *dynamodb.Options) {
+				o.HTTPClient = &http.Client{Transport: failingDatabase{test.code, test.message}}
+			}))
+			_, err := db.ListKeys(t.Context(), "dev")
+			if got := db.explainError(err); got == nil || got.Error() != test.want {
+				t.Errorf("%v, want %s", got, test.want)
+			}
+			if test.code == "AccessDeniedException" && !strings.Contains(err.Error(), denied) {
+				t.Errorf("a function logs %v, without the permission", err)
+			}
+		})
 	}
 }

@@ -49,11 +49,18 @@ var commands = []command{
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, checkImportFile, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, checkImportName, undoImport},
 	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, checkFileName, exportLeads},
+	{"letters list", "", "List the events and records of a stack on AWS that failed for good", []string{"stack"}, checkNoArgs, listLetters},
+	{"letters show", "LETTER_ID|all", "Print a dead letter", []string{"stack"}, checkLetterID, showLetter},
+	{"letters retry", "LETTER_ID|all", "Send a dead letter to the function again; nothing is created twice", []string{"stack"}, checkLetterID, retryLetter},
+	{"letters drop", "LETTER_ID|all", "Delete a dead letter", []string{"stack"}, checkLetterID, dropLetter},
 	{"version", "", "Print the version, with the commit", nil, checkNoArgs, printVersion},
 }
 
 // groups are the first words of commands with two words.
-var groups = map[string]string{"keys": "Create, list and revoke API keys"}
+var groups = map[string]string{
+	"keys":    "Create, list and revoke API keys",
+	"letters": "List, show, retry and drop events and records that failed",
+}
 
 // details are longer descriptions of commands, for their help.
 var details = map[string]string{"import": `Examples:
@@ -66,6 +73,8 @@ API key LEADS_KEY, or the running leads serve if neither is set.
 keys, audit, import and export use the database at DYNAMODB_ENDPOINT if that
 is set, else the database of the running leads serve, else AWS with your
 credentials. LEADS_TABLE is the name of the table (default leads).
+
+letters use a stack on AWS with your credentials.
 
 Flags have one dash or two, and come before or after other arguments.
 "leads completion SHELL" prints a script for bash, zsh, fish or pwsh.

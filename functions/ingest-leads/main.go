@@ -4,17 +4,17 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 )
 
 func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	log := awsenv.NewLog()
 	table := dynamo.Open()
 	ingester, err := ingest.Open(table, log)
 	if err != nil {

@@ -4,16 +4,15 @@ package main
 
 import (
 	"context"
-	"log/slog"
-	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/publish"
 )
 
 func main() {
-	publisher := publish.Open(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	publisher := publish.Open(awsenv.NewLog())
 	publisher.WarmUp(context.Background())
 	lambda.Start(publisher)
 }

@@ -2,16 +2,14 @@
 package main
 
 import (
-	"log/slog"
-	"os"
-
 	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
 	table := dynamo.Open()
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	log := awsenv.NewLog()
 	lambdahttp.Start(api.New(api.Config{Leads: table, Keys: table, Log: log}).Handler(api.UpdateLead), api.UpdateLead)
 }

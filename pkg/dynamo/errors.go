@@ -36,8 +36,7 @@ func toStoreError(err error) error {
 }
 
 // redactedError is an error of the SDK with a text that may be logged. The
-// SDK's text contains names of tables and hosts and, if DynamoDB rejects a
-// value, the value.
+// SDK's text contains, if DynamoDB rejects a value, the value.
 type redactedError struct {
 	text  string
 	cause error
@@ -47,7 +46,8 @@ func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.cause }
 
 // describeError returns the name of the operation that failed and the code of
-// the error.
+// the error. If a permission is missing, it also returns the message of AWS,
+// which names the permission, the role and the resource.
 func describeError(err error) string {
 	text := "no answer"
 	var apiError smithy.APIError
@@ -61,6 +61,9 @@ func describeError(err error) string {
 		}
 	case errors.As(err, &apiError):
 		text = apiError.ErrorCode()
+		if text == "AccessDeniedException" {
+			text += ": " + apiError.ErrorMessage()
+		}
 	case isTransient(err).Bool():
 		text = "the answer broke off"
 	case errors.As(err, &errno):

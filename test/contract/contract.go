@@ -37,9 +37,12 @@ type Target struct {
 	// Transport sends the requests. Nil means the network.
 	Transport http.RoundTripper
 
-	// Keys are whole API keys by name. Scripts that use a key that is not here
-	// are skipped, and named on standard error.
+	// Keys are whole API keys by name.
 	Keys map[string]string
+
+	// MayLackKeys skips scripts that use a key that is not in Keys, and names them
+	// on standard error. Without it they fail.
+	MayLackKeys bool
 
 	// Deviations are the scripts that do not run on this target, and why.
 	Deviations map[string]string
@@ -148,6 +151,9 @@ func runScript(t *testing.T, target Target, s script, requestIDs *sync.Map) {
 	reason := target.Deviations[s.name]
 	if missing := s.missingKeys(target); len(missing) > 0 {
 		reason = "the target has no key named " + strings.Join(missing, ", ")
+		if !target.MayLackKeys {
+			t.Fatalf("NOT RUN: %s", reason)
+		}
 	}
 	if reason != "" {
 		fmt.Fprintf(os.Stderr, "contract: NOT RUN: %s: %s\n", s.name, reason)

@@ -62,9 +62,15 @@ type Request struct {
 }
 
 // Meter is an [http.RoundTripper] that records requests and the capacity units
-// that DynamoDB reports for them. If Fault is set, it can replace a request or its
-// response.
+// that DynamoDB reports for them. It refuses requests that DynamoDB would refuse
+// although the local database accepts them. If Fault is set, it can replace a
+// request or its response.
 type Meter struct {
+	// CutPages makes pages of queries small, and returns some keys of batches as
+	// not processed, at random. DynamoDB may do both. It changes the number of
+	// requests.
+	CutPages bool
+
 	// Fault is called instead of DynamoDB; next sends a request to DynamoDB.
 	// Change it only while no request is in progress.
 	Fault func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error)
@@ -138,6 +144,12 @@ func (m *Meter) record(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
+	}
+	if err := validate(operation, body); err != nil {
+		return refuse(r, err), nil
+	}
+	if m.CutPages {
+		return cutPages(m.next, r, operation, body)
 	}
 	body = append([]byte(`{"ReturnConsumedCapacity":"TOTAL",`), bytes.TrimSpace(body)[1:]...)
 	r = r.Clone(r.Context())

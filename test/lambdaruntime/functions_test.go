@@ -3,6 +3,9 @@ package lambdaruntime_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -44,12 +47,18 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"ingest-leads", []byte(`{"leads":[{"city":"Genf"}]}`), []string{"lead_"}},
 		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","eventName":"INSERT","dynamodb":{"SequenceNumber":"1",
 			"NewImage":{"pk":{"S":"no lead"},"sk":{"S":"-"}}}}]}`), []string{`"batchItemFailures":[]`}},
+		{"check-release", []byte(`{"DeploymentId":"d","LifecycleEventHookExecutionId":"e"}`), []string{"null"}},
 	}
+	// Answers the calls of check-release to Lambda and CodeDeploy.
+	services := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"id":"lead_1","lead_name":"Release check","data":[{"id":"lead_1"}]}`)
+	}))
+	defer services.Close()
 	var names []string
 	for _, f := range functions {
 		names = append(names, f.name)
 		t.Run(f.name, func(t *testing.T) {
-			function := start(t, program(t, f.name), endpoint)
+			function := start(t, program(t, f.name), endpoint, "AWS_ENDPOINT_URL="+services.URL, "CREATE_LEAD=a", "RETRIEVE_LEAD=b", "LIST_LEADS=c", "DELETE_LEAD=d")
 			out, err := function.Invoke(t.Context(), "the-request", f.event)
 			if err != nil {
 				t.Fatal(err)
@@ -112,18 +121,18 @@ func request(t *testing.T, key, method, path, body string) []byte {
 	return event
 }
 
-// start starts a function's program as Lambda would.
-func start(t *testing.T, command []string, endpoint string) *lambdaruntime.Function {
+// start starts a function's program as Lambda would, with further variables.
+func start(t *testing.T, command []string, endpoint string, env ...string) *lambdaruntime.Function {
 	t.Helper()
 	f, err := lambdaruntime.Start(lambdaruntime.Options{
 		Command: command,
 		Log:     t.Output(),
 		Timeout: time.Minute, // qemu on a busy machine
-		Env: []string{
-			"LEADS_TABLE=leads", "AWS_ENDPOINT_URL_DYNAMODB=" + endpoint, "SSL_CERT_DIR=/nonexistent",
+		Env: append(env,
+			"LEADS_TABLE=leads", "AWS_ENDPOINT_URL_DYNAMODB="+endpoint, "SSL_CERT_DIR=/nonexistent",
 			"AWS_REGION=local", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 			"LEADS_ACCOUNT=boot", "LEADS_MODE=test", "GOMAXPROCS=1",
-		},
+		),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -101,6 +101,7 @@ func TestOnlyLambdaPackagesImportAWSLambdaGo(t *testing.T) {
 		"pkg/publish":               true,
 		"functions/ingest-leads":    true,
 		"functions/publish-changes": true,
+		"functions/check-release":   true,
 	}
 	for _, p := range listPackages(t) {
 		imports := slices.ContainsFunc(slices.Concat(p.Imports, p.TestImports, p.XTestImports), func(imported string) bool {

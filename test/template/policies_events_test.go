@@ -168,6 +168,9 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 				used = append(used, grant{queue, "events.amazonaws.com", name + event}) // as SAM names the rule
 			}
 		}
+		if r.Type != "AWS::SQS::QueuePolicy" {
+			continue
+		}
 		for _, s := range r.Properties.PolicyDocument.Statement {
 			arn, account := s.Condition["ArnEquals"]["aws:SourceArn"], s.Condition["StringEquals"]["aws:SourceAccount"]
 			if resourceOf(&account) != "AWS::AccountId" || resourceOf(&arn) == "" {
@@ -177,7 +180,11 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 				if p.action != "sqs:SendMessage" || p.resource != resourceOf(&r.Properties.Queues[0]) {
 					t.Errorf("%s allows %s on %s", name, p.action, p.resource)
 				}
-				allowed = append(allowed, grant{p.resource, s.Principal["Service"], resourceOf(&arn)})
+				var principal map[string]string
+				if err := s.Principal.Decode(&principal); err != nil {
+					t.Fatal(err)
+				}
+				allowed = append(allowed, grant{p.resource, principal["Service"], resourceOf(&arn)})
 			}
 		}
 	}
@@ -185,4 +192,21 @@ func TestQueuePoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 	if len(used) == 0 {
 		t.Error("no service sends failed events")
 	}
+}
+
+// TestPolicyOfCheckReleaseAllowsExactlyWhatIsUsed compares the policy of the
+// function that checks a release with the versions in its environment.
+func TestPolicyOfCheckReleaseAllowsExactlyWhatIsUsed(t *testing.T) {
+	const function = "check-release"
+	used := []permission{{"codedeploy:PutLifecycleEventHookExecutionStatus",
+		"arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*", ""}}
+	for _, value := range environmentOf(readTemplate(t), function) {
+		if strings.HasSuffix(value, ".Version") {
+			used = append(used, permission{"lambda:InvokeFunction", value, ""})
+		}
+	}
+	if len(used) != 5 {
+		t.Errorf("the function uses %v, want four versions and CodeDeploy", used)
+	}
+	compareLists(t, "the policy", allowedPermissions(t)[function], used)
 }

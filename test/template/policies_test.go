@@ -221,7 +221,6 @@ type properties struct {
 	} `yaml:"Environment"`
 
 	// Of functions' events, event source mappings and queues, see policies_events_test.go.
-	BucketName        string      `yaml:"BucketName"`
 	FunctionName      yaml.Node   `yaml:"FunctionName"`
 	EventSource       yaml.Node   `yaml:"EventSourceArn"`
 	DestinationConfig destination `yaml:"DestinationConfig"`
@@ -241,6 +240,7 @@ type properties struct {
 		} `yaml:"Properties"`
 	} `yaml:"Events"`
 	Queues         []yaml.Node `yaml:"Queues"`
+	Roles          []yaml.Node `yaml:"Roles"`
 	PolicyDocument struct {
 		Statement []statement `yaml:"Statement"`
 	} `yaml:"PolicyDocument"`
@@ -248,7 +248,7 @@ type properties struct {
 
 type statement struct {
 	Effect    string                          `yaml:"Effect"`
-	Principal map[string]string               `yaml:"Principal"`
+	Principal yaml.Node                       `yaml:"Principal"`
 	Action    yaml.Node                       `yaml:"Action"`
 	Resource  yaml.Node                       `yaml:"Resource"`
 	Condition map[string]map[string]yaml.Node `yaml:"Condition"`
@@ -270,18 +270,23 @@ func readTemplate(t *testing.T) (all template) {
 func allowedPermissions(t *testing.T) map[string][]permission {
 	t.Helper()
 	allowed := make(map[string][]permission)
-	for name, resource := range readTemplate(t).Resources {
-		if resource.Type != "AWS::Serverless::Function" {
-			continue
+	allow := func(function, owner string, statements []statement) {
+		for _, s := range statements {
+			if s.Effect != "Allow" {
+				t.Errorf("%s has a statement with the effect %s", owner, s.Effect)
+			}
+			allowed[function] = append(allowed[function], s.permissions(t, owner)...)
 		}
-		function := kebab(name)
-		allowed[function] = nil
-		for _, policy := range resource.Properties.Policies {
-			for _, s := range policy.Statement {
-				if s.Effect != "Allow" {
-					t.Errorf("%s has a statement with the effect %s", name, s.Effect)
-				}
-				allowed[function] = append(allowed[function], s.permissions(t, name)...)
+	}
+	for name, resource := range readTemplate(t).Resources {
+		switch resource.Type {
+		case "AWS::Serverless::Function":
+			for _, policy := range resource.Properties.Policies {
+				allow(kebab(name), name, policy.Statement)
+			}
+		case "AWS::IAM::Policy":
+			for _, role := range resource.Properties.Roles { // SAM calls the role of a function NameRole
+				allow(kebab(strings.TrimSuffix(resourceOf(&role), "Role")), name, resource.Properties.PolicyDocument.Statement)
 			}
 		}
 	}
@@ -335,17 +340,13 @@ func elementsOf(node *yaml.Node) []*yaml.Node {
 }
 
 // resourceOf returns the name of the resource that a node refers to: Queue for
-// !Ref Queue and !GetAtt Queue.Arn.
+// !Ref Queue and !GetAtt Queue.Arn, and Bucket/* for !Sub ${Bucket.Arn}/*.
 func resourceOf(node *yaml.Node) string {
 	switch node.Tag {
 	case "!Ref", "!GetAtt":
 		return strings.TrimSuffix(node.Value, ".Arn")
 	case "!Sub":
-		return strings.NewReplacer("${Table.Arn}", "Table", "arn:${AWS::Partition}:s3:::"+bucketName, "ImportBucket").Replace(node.Value)
+		return regexp.MustCompile(`\$\{(\w+)\.Arn\}`).ReplaceAllString(node.Value, "$1")
 	}
 	return node.Value
 }
-
-// bucketName is the name of the ImportBucket. Other resources use it before the
-// bucket exists.
-const bucketName = "${AWS::StackName}-imports-${AWS::AccountId}"

@@ -21,35 +21,44 @@ import (
 )
 
 const (
-	stackName    = "leads-rehearsal"
-	consumerName = "leads-rehearsal-consumer"
+	stackName    = "leads-dev"
+	consumerName = "leads-dev-consumer"
 )
 
-// emulator is a running emulator of AWS with the stack. It keeps nothing on
-// the disk.
+// emulator is a running emulator of AWS, and a copy of the repository whose
+// template is adapted to it. The emulator keeps nothing on the disk.
 type emulator struct {
 	url    string
 	server *process.Server
 	env    []string // of commands that use the emulator
+	dir    string   // the copy of the repository, where commands run
 
-	template string            // path of the built template
-	outputs  map[string]string // of the stack
-	apiURL   string
+	outputs map[string]string // of the stack
 }
 
 func startEmulator(ctx context.Context) (*emulator, error) {
-	if err := os.MkdirAll(workDir, 0o755); err != nil {
-		return nil, err
-	}
 	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
+	dir, err := filepath.Abs(filepath.Join(workDir, "copy"))
+	if err != nil {
+		return nil, err
+	}
 	host, port, _ := strings.Cut(address, ":")
-	e := &emulator{url: "http://" + address}
-	e.env = append(samcli.Env(), "AWS_ENDPOINT_URL="+e.url)
+	e := &emulator{url: "http://" + address, dir: dir}
+	if err := e.copyRepository(); err != nil {
+		return nil, err
+	}
+	e.env = append(samcli.Env(), "AWS_ENDPOINT_URL="+e.url, "LEADS_DEVIATIONS=ministack",
+		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return nil, err
+	}
 	cmd := exec.Command("tools/pytool", "ministack", "ministack")
 	cmd.Env = append(e.env, // functions get AWS_ENDPOINT_URL too
+		"TMPDIR="+temporary,     // for the code of the functions
 		"AUTH=true",             // enforce execution roles
 		"LAMBDA_EXECUTOR=local", // run functions as processes of this machine
 		"BIND_HOST="+host, "GATEWAY_PORT="+port, "IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0")
@@ -65,38 +74,83 @@ func (e *emulator) config() aws.Config {
 	return aws.Config{Region: samcli.Region, BaseEndpoint: &e.url, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
 }
 
-func (e *emulator) build(ctx context.Context) (err error) {
-	if e.template, err = samcli.Build(ctx, workDir); err != nil {
+// copyRepository copies the files of the repository that Git knows or would add,
+// adapts the template, and adds the commands sam and aws in the folder bin.
+// Commands of the copy build into the copy, so that .aws-sam/build, which a real
+// deployment uses, stays as it is.
+func (e *emulator) copyRepository() error {
+	if err := os.RemoveAll(e.dir); err != nil {
 		return err
 	}
-	return adaptTemplate(e.template)
-}
-
-// metricMathAlarms matches the alarms with metric math in a built template.
-var metricMathAlarms = regexp.MustCompile(`(?m)^  (ApiErrorAlarm|DatabaseThrottleAlarm):\n(    .*\n)+`)
-
-// adaptTemplate changes what the emulator does not support in a built template.
-// It does not know metric math, and asks for the right sqs:SendMessageBatch when
-// a function sends several messages at once. AWS asks for sqs:SendMessage.
-func adaptTemplate(path string) error {
-	text, err := os.ReadFile(path)
+	list, err := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		return err
 	}
-	text = metricMathAlarms.ReplaceAll(text, nil)
-	text = bytes.ReplaceAll(text, []byte("sqs:SendMessage\n"), []byte("sqs:SendMessage*\n"))
-	return os.WriteFile(path, text, 0o644)
+	for name := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
+		info, err := os.Stat(name)
+		if os.IsNotExist(err) { // deleted, but not yet in a commit
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if name == "template.yaml" {
+			content = adaptTemplate(content)
+		}
+		if err := writeFile(filepath.Join(e.dir, name), content, info.Mode()); err != nil {
+			return err
+		}
+	}
+	for _, tool := range []string{"sam", "aws"} {
+		script := fmt.Sprintf("#!/bin/sh\nexec %s/tools/pytool %s %s \"$@\"\n", e.dir, tool, tool)
+		if err := writeFile(filepath.Join(e.dir, "bin", tool), []byte(script), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// deploy deploys the dev stage, with further parameters such as "Name=value".
-func (e *emulator) deploy(ctx context.Context, parameters ...string) (err error) {
-	parameters = append([]string{"Stage=dev", "Architecture=" + samcli.Architecture()}, parameters...)
-	if e.outputs, err = e.deployStack(ctx, stackName, e.template, parameters...); err != nil {
+func writeFile(name string, content []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	id, err := e.output(ctx, "tools/pytool", "sam", "python", "tools/rehearse/routes.py", stackName)
-	e.apiURL = fmt.Sprintf("%s/_aws/execute-api/%s/$default", e.url, bytes.TrimSpace(id))
-	return err
+	return os.WriteFile(name, content, mode)
+}
+
+var (
+	// unsupported matches the resources that the emulator does not support:
+	// alarms with metric math, and the policy that refuses HTTP, which is the
+	// only protocol of the emulator.
+	unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|DatabaseThrottleAlarm|ImportBucketTLS):\n(    .*\n)+`)
+
+	// sendMessage matches a right. When a function sends several messages at
+	// once, the emulator asks for sqs:SendMessageBatch, and AWS for sqs:SendMessage.
+	sendMessage = regexp.MustCompile(`sqs:SendMessage\b`)
+
+	// codeDeploy matches the stages for which CodeDeploy shifts traffic. The
+	// emulator has no CodeDeploy.
+	codeDeploy = regexp.MustCompile(`(Canary10Percent5Minutes|Linear10PercentEvery1Minute): true`)
+)
+
+// adaptTemplate changes what the emulator does not support, and builds for the
+// processor of this machine.
+func adaptTemplate(text []byte) []byte {
+	text = unsupported.ReplaceAll(text, nil)
+	text = sendMessage.ReplaceAll(text, []byte("sqs:SendMessage*"))
+	text = codeDeploy.ReplaceAll(text, []byte("$1: false"))
+	return bytes.ReplaceAll(text, []byte("Default: arm64\n"), []byte("Default: "+samcli.Architecture()+"\n"))
+}
+
+// createRoutes makes the routes of a stack that the emulator ignores, and returns
+// the address of the API.
+func (e *emulator) createRoutes(ctx context.Context, stack string) (url string, err error) {
+	id, err := e.output(ctx, "tools/pytool", "sam", "python", "tools/rehearse/routes.py", stack)
+	// With %24 for $, so that no shell takes it for a variable.
+	return fmt.Sprintf("%s/_aws/execute-api/%s/%%24default", e.url, bytes.TrimSpace(id)), err
 }
 
 func (e *emulator) deployStack(ctx context.Context, name, template string, parameters ...string) (outputs map[string]string, err error) {
@@ -104,10 +158,14 @@ func (e *emulator) deployStack(ctx context.Context, name, template string, param
 		"deploy", "--template-file", template, "--stack-name", name, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides",
 	}
-	if _, err := e.sam(ctx, append(args, parameters...)...); err != nil {
+	if _, err := e.output(ctx, "sam", append(args, parameters...)...); err != nil {
 		return nil, err
 	}
-	text, err := e.sam(ctx, "list", "stack-outputs", "--stack-name", name, "--output", "json")
+	return e.stackOutputs(ctx, name)
+}
+
+func (e *emulator) stackOutputs(ctx context.Context, name string) (map[string]string, error) {
+	text, err := e.output(ctx, "sam", "list", "stack-outputs", "--stack-name", name, "--output", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -115,31 +173,27 @@ func (e *emulator) deployStack(ctx context.Context, name, template string, param
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, err
 	}
-	outputs = map[string]string{}
+	outputs := map[string]string{}
 	for _, o := range list {
 		outputs[o.OutputKey] = o.OutputValue
 	}
 	return outputs, nil
 }
 
-// deleteStack deletes a stack and checks that it is gone.
-func (e *emulator) deleteStack(ctx context.Context, name string) error {
-	if _, err := e.sam(ctx, "delete", "--stack-name", name, "--no-prompts"); err != nil {
-		return err
-	}
-	if _, err := e.sam(ctx, "list", "stack-outputs", "--stack-name", name); err == nil {
-		return fmt.Errorf("the stack %s exists after sam delete", name)
+// checkDeleted returns an error if the stack exists.
+func (e *emulator) checkDeleted(ctx context.Context, name string) error {
+	if _, err := e.stackOutputs(ctx, name); err == nil {
+		return fmt.Errorf("the stack %s exists after it was deleted", name)
 	}
 	return nil
 }
 
-func (e *emulator) sam(ctx context.Context, args ...string) ([]byte, error) {
-	return e.output(ctx, "tools/pytool", append([]string{"sam", "sam"}, args...)...)
-}
-
-// output runs a command that uses the emulator and returns its standard output.
+// output runs a command in the copy and returns its standard output.
 func (e *emulator) output(ctx context.Context, name string, args ...string) ([]byte, error) {
+	if path := filepath.Join(e.dir, "bin", name); !strings.Contains(name, "/") {
+		name = path
+	}
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = e.env
+	cmd.Env, cmd.Dir = e.env, e.dir
 	return samcli.Output(cmd)
 }

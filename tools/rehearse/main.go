@@ -1,46 +1,51 @@
-// Command rehearse deploys the product on an emulator of AWS on this machine:
-// the real "sam deploy" with execution roles enforced, the first key as
-// docs/operations.md makes it, the contract scripts, one event of each kind
-// with a consumer from examples/, an update that keeps the data, and "sam
-// delete". It needs no AWS account and no Docker. "make rehearse" calls it.
+// Command rehearse runs every command of docs/operations.md, in its order, on an
+// emulator of AWS on this machine: the real "sam deploy" with execution roles
+// enforced, the first key, the contract scripts, import and export, a restored
+// table, and "sam delete". After the contract scripts it also sends one event of
+// each kind, with a consumer from examples/, and calls the function that checks a
+// release. Before all this, a first deployment fails and is deleted. It needs no AWS
+// account and no Docker. "make rehearse" calls it.
 //
 // With -events it only deploys the stack and sends the events. "make
-// demo-events" calls that.
+// demo-events" calls that. VERBOSE=1 shows what the commands print.
 //
 // The emulator (ministack) differs from AWS:
 //
 //   - It ignores the routes of an HTTP API that are in the API's Body, where
 //     SAM writes them: routes.py makes them from the deployed template.
-//   - It has no CodeDeploy: the rehearsal deploys the dev stage, without canary.
-//   - It does not know metric math, and checks a right of SQS differently: see
-//     adaptTemplate.
+//   - It has no CodeDeploy, knows no metric math, and checks a right of SQS
+//     differently: see adaptTemplate.
+//   - The address of the API is another one: see replaceCommands.
 //   - It answers some requests differently: see contract.KnownDeviations.
-//   - It has no throttling, payload limits, domains, alarms and metrics. "make
-//     template" checks these parts of the template.
+//   - It has no throttling, payload limits, domains, alarms and metrics, and
+//     ignores stack policies. "make template" checks these parts of the template.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"overplane.dev/leads/pkg/dynamo"
-	"overplane.dev/leads/test/contract"
-	"overplane.dev/leads/tools/internal/samcli"
 )
 
-// workDir takes the build and the logs. .aws-sam/build, from which a real
-// deployment is made, stays as it is.
-const workDir = ".aws-sam/rehearsal"
+const (
+	document = "docs/operations.md"
+
+	// workDir takes the copy of the repository and the log of the emulator.
+	workDir = ".aws-sam/rehearsal"
+)
 
 func main() {
 	eventsOnly := flag.Bool("events", false, "only deploy the stack and send one event of each kind")
@@ -54,143 +59,195 @@ func main() {
 	fmt.Println("The rehearsal succeeded.")
 }
 
-// rehearsal holds what one step leaves to later ones.
-type rehearsal struct {
-	*emulator
-	key      string // the first API key
-	leadPath string // of the lead that was made with it
-	etag     string // of that lead
-}
-
 func rehearse(ctx context.Context, eventsOnly bool) error {
+	blocks, err := readBlocks(document)
+	if err != nil {
+		return err
+	}
 	e, err := startEmulator(ctx)
 	if err != nil {
 		return err
 	}
 	defer e.stop()
-	r := &rehearsal{emulator: e}
-	build := step{"Build the functions", r.build}
-	deploy := step{"Deploy the stack", func(ctx context.Context) error { return r.deploy(ctx) }}
-	events := step{"Send one event of each kind", r.sendEvents}
-	steps := []step{
-		build,
-		deploy,
-		{"Make the first key and a lead", r.createLead},
-		{"Run the contract scripts", r.runScripts},
-		events,
-		{"Update the stack", r.update},
-		{"Delete the stack", func(ctx context.Context) error { return r.deleteStack(ctx, stackName) }},
-	}
+	r := &rehearsal{emulator: e, shell: shell{emulator: e, replace: strings.NewReplacer(replaceCommands...)}}
 	if eventsOnly {
-		steps = []step{build, deploy, events}
+		if err := r.runBlock(ctx, block{commands: "make deploy STAGE=dev\n"}); err != nil {
+			return err
+		}
+		return r.sendEvents(ctx)
 	}
-	for _, s := range steps {
-		fmt.Printf("== %s\n", s.name)
-		if err := s.run(ctx); err != nil {
+	fmt.Println("== A first deployment that fails, and its deletion")
+	if _, err := r.shell.run(ctx, failedDeployment, "leads-prod\n"); err != nil {
+		return err
+	}
+	for _, b := range blocks {
+		fmt.Printf("== %s\n%s", b.heading, b.commands)
+		if b.skip != "" {
+			fmt.Printf("NOT RUN: %s\n", b.skip)
+			continue
+		}
+		if err := r.runBlock(ctx, b); err != nil {
 			return err
 		}
 	}
+	return errors.Join(e.checkDeleted(ctx, stackName), e.checkDeleted(ctx, "leads-prod"))
+}
+
+// failedDeployment deploys prod with a resource that fails after the bucket for
+// imports exists, deletes the stack, and checks that no bucket is left.
+const failedDeployment = `
+sed 's/^Outputs:/  Handle: {Type: "AWS::CloudFormation::WaitConditionHandle"}\
+  Fails: {Type: "AWS::CloudFormation::WaitCondition", DependsOn: ImportBucket, Properties: {Handle: !Ref Handle, Timeout: 1}}\
+\
+&/' template.yaml >broken.yaml
+sam build --template broken.yaml
+if sam deploy --config-env prod --no-confirm-changeset; then
+  echo "the deployment succeeded"
+  exit 1
+fi
+make teardown STAGE=prod
+aws s3 ls
+if aws s3 ls | grep importbucket; then exit 1; fi
+`
+
+// replaceCommands changes commands for the emulator, in pairs of old and new text.
+var replaceCommands = []string{
+	"$(make -s output STAGE=dev NAME=Url)", `"$url_of_emulator"`,
+	"make smoke STAGE=dev", `make smoke STAGE=dev URL="$url_of_emulator"`,
+	"make logs STAGE=prod", "timeout 20 make logs STAGE=prod || true", // follows the log until it is stopped
+}
+
+// rehearsal runs the blocks of the document.
+type rehearsal struct {
+	*emulator
+	shell shell
+}
+
+var (
+	deployment = regexp.MustCompile(`make deploy STAGE=(\w+)|sam deploy .*--stack-name ([\w-]+)`)
+	teardown   = regexp.MustCompile(`make teardown STAGE=(\w+)`)
+)
+
+// runBlock runs a block, checks what it prints, and does what the emulator or the
+// rehearsal needs after it.
+func (r *rehearsal) runBlock(ctx context.Context, b block) error {
+	for command := range strings.Lines(joinLines(b.commands)) {
+		answers := "y\ny\n" // sam deploy asks whether to deploy the changes
+		if m := teardown.FindStringSubmatch(command); m != nil {
+			answers = "leads-" + m[1] + "\n"
+		}
+		output, err := r.shell.run(ctx, command, answers)
+		if err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(command), err)
+		}
+		b.printed += output
+		if m := deployment.FindStringSubmatch(command); m != nil {
+			if err := r.finishDeployment(ctx, m[1], m[2]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.checkOutput(b.printed); err != nil {
+		return fmt.Errorf("%w:\n%s", err, b.printed)
+	}
+	if strings.Contains(b.commands, "make smoke") {
+		return errors.Join(r.checkRelease(ctx), r.sendEvents(ctx), r.retryDeadLetter(ctx))
+	}
 	return nil
 }
 
-type step struct {
-	name string
-	run  func(context.Context) error
+// joinLines joins lines that end with a backslash to the next.
+func joinLines(commands string) string { return strings.ReplaceAll(commands, "\\\n", "") }
+
+// finishDeployment makes the routes of a deployed stack, and checks the stack
+// policy that make deploy sets.
+func (r *rehearsal) finishDeployment(ctx context.Context, stage, stack string) error {
+	if stage != "" {
+		stack = "leads-" + stage
+		out, err := cloudformation.NewFromConfig(r.config()).GetStackPolicy(ctx, &cloudformation.GetStackPolicyInput{StackName: &stack})
+		if err != nil {
+			return err
+		}
+		if out.StackPolicyBody == nil || !strings.Contains(*out.StackPolicyBody, "LogicalResourceId/Table") {
+			return fmt.Errorf("the stack %s has no stack policy for the table", stack)
+		}
+	}
+	url, err := r.createRoutes(ctx, stack)
+	if err != nil {
+		return err
+	}
+	if stack == stackName {
+		r.env = append(r.env, "url_of_emulator="+url)
+		r.outputs, err = r.stackOutputs(ctx, stack)
+	}
+	return err
 }
 
-// createLead makes the first key with the command that the stack outputs, and a
-// lead with that key.
-func (r *rehearsal) createLead(ctx context.Context) error {
-	command := strings.Replace(r.outputs["FirstKey"], "NAME", "rehearsal", 1)
-	// With a data directory where no local database runs.
-	key, err := r.output(ctx, "sh", "-c", command+" -data "+workDir)
+// checkRelease calls the function that checks a release, as CodeDeploy would.
+func (r *rehearsal) checkRelease(ctx context.Context) error {
+	fmt.Println("== Check the release")
+	resource, err := cloudformation.NewFromConfig(r.config()).DescribeStackResource(ctx, &cloudformation.DescribeStackResourceInput{
+		StackName: new(string(stackName)), LogicalResourceId: new("CheckRelease"),
+	})
 	if err != nil {
 		return err
 	}
-	r.key = strings.TrimSpace(string(key))
-	res, err := r.send(ctx, http.MethodPost, "/api/crm/lead", `{"lead_name":"Ada Lovelace"}`)
+	name := resource.StackResourceDetail.PhysicalResourceId
+	out, err := lambda.NewFromConfig(r.config()).Invoke(ctx, &lambda.InvokeInput{FunctionName: name, Payload: json.RawMessage("{}")})
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusCreated {
-		return fmt.Errorf("the request to create a lead was answered with %s", res.Status)
+	if out.FunctionError != nil {
+		return fmt.Errorf("%s: %s", *name, out.Payload)
 	}
-	r.leadPath, r.etag = res.Header.Get("Location"), res.Header.Get("ETag")
 	return nil
 }
 
-// checkLead checks that the lead is unchanged.
-func (r *rehearsal) checkLead(ctx context.Context) error {
-	res, err := r.send(ctx, http.MethodGet, r.leadPath, "")
+// deadLetter waits for a rejected message and retries it with a correct body.
+const deadLetter = `
+go build -o leads ./cmd/leads
+id=
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  id=$(./leads letters list -stack leads-dev | awk '$2 == "DeadLetters" { print $1 }')
+  [ -z "$id" ] || break
+done
+./leads letters show -stack leads-dev "$id" | grep Eve
+echo '{"lead_name":"Eve"}' >eve.json
+./leads letters retry -stack leads-dev -body eve.json "$id"
+./leads letters list -stack leads-dev
+./leads export -account main -mode test leads-dev.ndjson
+grep -c Eve leads-dev.ndjson
+`
+
+func (r *rehearsal) retryDeadLetter(ctx context.Context) error {
+	fmt.Println("== Retry a dead letter")
+	if _, err := newStack(r.config(), r.outputs, "").send(ctx, sqsMessage, `{"lead_name":"Eve","email_id":"none"}`); err != nil {
+		return err
+	}
+	commands := "export LEADS_TABLE=" + r.outputs["TableName"] + deadLetter + "rm leads-dev.ndjson eve.json leads\n"
+	output, err := r.shell.run(ctx, commands, "")
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusOK || res.Header.Get("ETag") != r.etag {
-		return fmt.Errorf("the request for the lead was answered with %s and ETag %s, want 200 and %s", res.Status, res.Header.Get("ETag"), r.etag)
-	}
-	return nil
-}
-
-func (r *rehearsal) send(ctx context.Context, method, path, body string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, r.apiURL+path, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+r.key)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, res.Body)
-	return res, err
-}
-
-func (r *rehearsal) runScripts(ctx context.Context) error {
-	keys, err := contract.CreateKeys(ctx, r.table())
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", "-C", "test/contract", "test", "-count=1", "-run", "TestScripts$")
-	cmd.Env = append(samcli.Env(), "LEADS_URL="+r.apiURL, "LEADS_DEVIATIONS=ministack")
-	for name, key := range keys {
-		cmd.Env = append(cmd.Env, contract.KeyVariable(name)+"="+key)
-	}
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+	return block{output: []string{"1 dead letters were sent", "There are no dead letters."}}.checkOutput(output)
 }
 
 // sendEvents deploys an example of a consumer and sends events.
 func (r *rehearsal) sendEvents(ctx context.Context) error {
+	fmt.Println("== Send one event of each kind")
 	consumer, err := r.deployStack(ctx, consumerName, "examples/rule-to-queue.yaml",
 		"BusName="+r.outputs["BusName"], "Account="+eventTenant.Account, "Mode="+string(eventTenant.Mode))
 	if err != nil {
 		return err
 	}
-	s := newStack(r.config(), r.outputs, consumer["QueueUrl"])
-	if err := sendEvents(ctx, s, r.table()); err != nil {
+	if err := sendEvents(ctx, newStack(r.config(), r.outputs, consumer["QueueUrl"]), r.table()); err != nil {
 		return err
 	}
-	if err := s.emptyBucket(ctx); err != nil {
-		return err
-	}
-	return r.deleteStack(ctx, consumerName)
+	_, err = r.output(ctx, "sam", "delete", "--stack-name", consumerName, "--no-prompts")
+	return errors.Join(err, r.checkDeleted(ctx, consumerName))
 }
 
 // table returns the table of the stack. It does not use the role of a function.
 func (r *rehearsal) table() *dynamo.Table {
 	return dynamo.New(dynamodb.NewFromConfig(r.config(), dynamo.Configure), r.outputs["TableName"])
-}
-
-// update changes a setting of each function and checks that the data is kept.
-func (r *rehearsal) update(ctx context.Context) error {
-	table := r.outputs["TableName"]
-	if err := r.deploy(ctx, "ReservedConcurrency=50"); err != nil {
-		return err
-	}
-	if r.outputs["TableName"] != table {
-		return fmt.Errorf("the update replaced the table %s by %s", table, r.outputs["TableName"])
-	}
-	return r.checkLead(ctx)
 }

@@ -40,22 +40,6 @@ func newStack(config aws.Config, outputs map[string]string, changes string) *sta
 	}
 }
 
-// emptyBucket deletes the files that were sent: CloudFormation deletes only an
-// empty bucket.
-func (s *stack) emptyBucket(ctx context.Context) error {
-	bucket := s.name("ImportBucketName")
-	versions, err := s.s3.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: bucket})
-	if err != nil {
-		return err
-	}
-	for _, v := range versions.Versions {
-		if _, err := s.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: v.Key, VersionId: v.VersionId}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // name returns an output of the stack.
 func (s *stack) name(output string) *string { return aws.String(s.outputs[output]) }
 

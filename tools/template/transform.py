@@ -1,12 +1,13 @@
-"""Prints template.yaml as CloudFormation gets it, after SAM's transform, for
-the prod stage with all options in use. It runs with the Python of SAM CLI,
-which contains the transform:
+"""Prints template.yaml as CloudFormation gets it, after SAM's transform, for a
+stage with all options in use. It runs with the Python of SAM CLI, which
+contains the transform:
 
-    tools/pytool sam python tools/template/transform.py
+    tools/pytool sam python tools/template/transform.py dev|prod
 """
 
 import json
 import os
+import sys
 
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 
@@ -15,7 +16,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 OPTIONS = {
-    "Stage": "prod",
+    "Stage": sys.argv[1],
     "ReservedConcurrency": "100",
     "DomainName": "api.example.com",
     "CertificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/example",
