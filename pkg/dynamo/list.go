@@ -178,8 +178,7 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	if l.series == counter.All {
 		rows = s.skip + l.q.Limit + spareRows
 	}
-	_, wasEmpty := l.t.empty.Load(l.tenant)
-	isEarly := (l.isCursor() || l.q.Offset <= l.t.near) && !(wasEmpty && l.series == counter.All)
+	isEarly := l.isCursor() || l.q.Offset <= l.t.near
 	reading := make(chan indexRows, 1)
 	if isEarly {
 		go func() { reading <- l.readRows(ctx, s.indexPart, rows) }() // while the counters are read
@@ -210,7 +209,6 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 		return page, first.err
 	}
 	r := &indexReader{listing: l, view: view, spans: view.Spans(), first: first}
-	l.rememberEmpty(view.Total() == 0 && (first == nil || len(first.ids) == 0))
 	things := view.Everything()
 	if l.all.after != "" || l.all.before != endOfIndex {
 		if things, err = view.Between(ctx, l.all.after, l.all.before, r.countPart(ctx)); err != nil {
@@ -220,7 +218,7 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	page.Total = things.Total()
 	isNear := l.isCursor() || l.q.Offset == 0 || l.q.Offset <= l.t.near && !r.mayBeStale()
 	switch {
-	case page.Total == 0 && !isEarly, !isNear && l.q.Offset >= page.Total:
+	case !isNear && l.q.Offset >= page.Total:
 		return page, nil
 	case !isNear:
 		r.first = nil
@@ -245,17 +243,6 @@ type indexRows struct {
 func (l *listing) readRows(ctx context.Context, part indexPart, limit int) (rows indexRows) {
 	rows.ids, rows.more, rows.err = l.t.readIndex(ctx, l.tenant, l.series, part, limit)
 	return rows
-}
-
-// rememberEmpty remembers whether the tenant has no leads, so that the next list
-// need not read the index at once.
-func (l *listing) rememberEmpty(isEmpty bool) {
-	switch {
-	case !isEmpty:
-		l.t.empty.Delete(l.tenant)
-	case l.series == counter.All && l.all == indexPart{before: endOfIndex} && !l.isCursor():
-		l.t.empty.Store(l.tenant, true)
-	}
 }
 
 // fetch reads leads and leaves out those that are gone or that the filter does
