@@ -88,36 +88,60 @@ func (c *Counters) Audit(ctx context.Context, audit Audit) (things int64, err er
 	if err != nil {
 		return 0, err
 	}
-	var wrong comparison
-	seen := map[countKey]int{} // how many times in a row
-	for looks := 1; ; looks++ {
-		again, err := a.compareAll(ctx, days)
-		if err != nil {
-			return 0, err
+	spans, err := a.compare(ctx, func() (comparison, error) {
+		wrong, wrongDays := comparison{}, []string{}
+		for _, day := range days {
+			spans, err := a.compareSpans(ctx, day)
+			if err != nil {
+				return nil, err
+			}
+			if len(spans) > 0 {
+				maps.Copy(wrong, spans)
+				wrongDays = append(wrongDays, day)
+			}
 		}
-		isOpen, wrongDays := false, map[string]bool{}
+		days = wrongDays
+		return wrong, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	sums, err := a.compare(ctx, func() (comparison, error) { return a.compareSums(ctx, spans) })
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range a.things {
+		things += n
+	}
+	maps.Copy(sums, spans)
+	return things, a.finish(ctx, sums)
+}
+
+// compare calls count until each difference is gone or was seen minLooks times in
+// a row, and returns the latter.
+func (a *auditRun) compare(ctx context.Context, count func() (comparison, error)) (wrong comparison, err error) {
+	seen := map[countKey]int{}
+	for looks := 1; ; looks++ {
+		again, err := count()
+		if err != nil {
+			return nil, err
+		}
+		isOpen := false
 		for key, n := range again {
 			if wrong[key] != n {
 				seen[key] = 0
 			}
 			seen[key]++
 			isOpen = isOpen || seen[key] < minLooks
-			wrongDays[dayOf(key.span)] = true
 		}
-		wrong = again
-		if !isOpen || looks == maxLooks {
-			break
+		if wrong = again; !isOpen || looks == maxLooks {
+			maps.DeleteFunc(wrong, func(key countKey, _ saysAndIs) bool { return seen[key] < minLooks })
+			return wrong, nil
 		}
-		days = slices.DeleteFunc(days, func(day string) bool { return !wrongDays[day] })
 		if err := a.Sleep(ctx, lookPause); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	maps.DeleteFunc(wrong, func(key countKey, _ saysAndIs) bool { return seen[key] < minLooks })
-	for _, n := range a.things {
-		things += n
-	}
-	return things, a.finish(ctx, wrong)
 }
 
 // days returns all days since the first thing or counter item.
@@ -144,26 +168,8 @@ func (a *auditRun) days(ctx context.Context) (days []string, err error) {
 	return days, nil
 }
 
-// compareAll returns all differences. Spans are compared on these days only.
-func (a *auditRun) compareAll(ctx context.Context, days []string) (wrong comparison, err error) {
-	wrong, sums := comparison{}, comparison{}
-	for _, day := range days {
-		spans, err := a.compareSpans(ctx, day)
-		if err != nil {
-			return nil, err
-		}
-		for key, n := range spans { // by so much is x too small
-			sums.add(countKey{span: day, series: key.series}, 0, n.says-n.is)
-		}
-		maps.Copy(wrong, spans)
-	}
-	err = a.compareSums(ctx, sums)
-	maps.Copy(wrong, sums)
-	return wrong, err
-}
-
 // compareSpans compares the numbers in the buckets and windows of a day (c - x)
-// with the things.
+// with the things, and returns the differences.
 func (a *auditRun) compareSpans(ctx context.Context, day string) (comparison, error) {
 	spans := comparison{}
 	err := a.eachCount(ctx, itemRange{after: day, through: endOf(day)}, func(_ string, letter byte, s Series, span string, n int64) {
@@ -196,12 +202,16 @@ func (a *auditRun) compareSpans(ctx context.Context, day string) (comparison, er
 }
 
 // compareSums compares the numbers that were deducted from days (d) with those that
-// left their windows (x), and totals and snapshots with the counter items. It adds
-// to sums, and leaves the differences in it.
-func (a *auditRun) compareSums(ctx context.Context, sums comparison) error {
+// left their windows (x) as soon as the spans are right, and totals and snapshots
+// with the counter items. It returns the differences.
+func (a *auditRun) compareSums(ctx context.Context, spans comparison) (sums comparison, err error) {
 	stored, err := a.counters.snapshots(ctx, a.Prefix)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	sums = comparison{}
+	for key, n := range spans {
+		sums.add(countKey{span: dayOf(key.span), series: key.series}, 0, n.says-n.is)
 	}
 	for _, sn := range stored {
 		for day, n := range sn.sums {
@@ -225,7 +235,7 @@ func (a *auditRun) compareSums(ctx context.Context, sums comparison) error {
 		}
 	})
 	sums.deleteEqual()
-	return err
+	return sums, err
 }
 
 // eachCount calls f for each count in the counter items of a range, with the
