@@ -32,15 +32,24 @@ type Audit struct {
 // Difference is a number of leads that the counters have wrong.
 type Difference = counter.Difference
 
+// Count returns how many leads of a tenant there are, according to the counters.
+func (t *Table) Count(ctx context.Context, tenant lead.Tenant) (int64, error) {
+	view, err := t.counters.Read(ctx, tenantName(tenant), counter.All, nil)
+	if err != nil {
+		return 0, toStoreError(err)
+	}
+	return view.Total(), nil
+}
+
 // Audit runs an audit and returns the number of leads. It reads every lead, for 1
 // read unit each, and again those of a day in which something differs.
 //
 // If the index lags for longer than the audit waits, which is some seconds, that
 // looks like a difference. The next audit undoes a repair of it.
 func (t *Table) Audit(ctx context.Context, a Audit) (leads int64, err error) {
-	view, err := t.counters.Read(ctx, tenantName(a.Tenant), counter.All, nil)
+	total, err := t.Count(ctx, a.Tenant)
 	if err != nil {
-		return 0, toStoreError(err)
+		return 0, err
 	}
 	names, read := map[counter.Series]string{counter.All: "leads"}, int64(0)
 	return t.counters.Audit(ctx, counter.Audit{
@@ -53,7 +62,7 @@ func (t *Table) Audit(ctx context.Context, a Audit) (leads int64, err error) {
 					if err == nil {
 						thing = thingOf(it, names)
 						if read++; read%1000 == 0 {
-							a.Progress(read, max(read, view.Total()))
+							a.Progress(read, max(read, total))
 						}
 					}
 					if !yield(thing, err) {

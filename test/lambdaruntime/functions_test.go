@@ -44,6 +44,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"ingest-leads", []byte(`{"leads":[{"city":"Genf"}]}`), []string{"lead_"}},
 		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","dynamodb":{"SequenceNumber":"1",
 			"NewImage":{"pk":{"S":"no lead"},"sk":{"S":"-"}}}}]}`), []string{`"batchItemFailures":[]`}},
+		{"audit-leads", []byte(`{"time":"2026-03-01T12:00:00Z","detail":{}}`), []string{"null"}},
 	}
 	var names []string
 	for _, f := range functions {
