@@ -83,19 +83,6 @@ func (c *Counters) put(ctx context.Context, it item) {
 		func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
-// eachCount calls f for each count in the counter items of a range, with the
-// window that it was made in.
-func (c *Counters) eachCount(ctx context.Context, prefix string, r itemRange, f func(window string, letter byte, s Series, span string, n int64)) error {
-	return c.eachPage(ctx, prefix, countersKind, r, func(page []item, _ bool) error {
-		for _, it := range page {
-			eachOfAll(it, func(letter byte, s Series, span string, n int64) {
-				f(windowOfItem(it), letter, s, span, n)
-			})
-		}
-		return nil
-	})
-}
-
 // snapshots returns the stored total and snapshots.
 func (c *Counters) snapshots(ctx context.Context, prefix string) (stored []snapshot, err error) {
 	total, err := c.get(ctx, prefix, countersKind, totalKey)

@@ -240,6 +240,7 @@ func TestAuditTakesNoLagForADifference(t *testing.T) {
 // TestAuditRepairsWhileOthersWrite has leads created and deleted all the while.
 func TestAuditRepairsWhileOthersWrite(t *testing.T) {
 	a := newAudited(t)
+	a.SetSleep(func(context.Context, time.Duration) error { time.Sleep(100 * time.Millisecond); return nil })
 	if err := a.Tamper(t.Context(), acme, "2026-03-02T04:4/0.1.0", "c00", 7); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"overplane.dev/leads/pkg/awsenv"
+	"overplane.dev/leads/pkg/lead"
 )
 
 const (
@@ -45,10 +46,9 @@ const (
 // Open returns the table for a Lambda function. It reads the name of the table
 // from LEADS_TABLE, and the region, credentials and endpoint as described in
 // [awsenv.Config]. DYNAMODB_ENDPOINT, which the template sets for sam local,
-// takes precedence over other endpoints. LEADS_FILTERS are the names of the
-// fields that lists can be filtered by, separated by commas; if it is not set, all
-// of [lead.FilterNames]. LEADS_EPOCH sets VersionOffset, see
-// [awsenv.VersionOffset]. Open sends no request.
+// takes precedence over other endpoints. Filters are those of [FiltersFromEnv].
+// LEADS_EPOCH sets VersionOffset, see [awsenv.VersionOffset]. Open sends no
+// request.
 func Open() *Table {
 	client := dynamodb.NewFromConfig(awsenv.Config("DYNAMODB"), Configure, func(o *dynamodb.Options) {
 		if url := os.Getenv("DYNAMODB_ENDPOINT"); url != "" {
@@ -57,10 +57,18 @@ func Open() *Table {
 	})
 	t := New(client, os.Getenv("LEADS_TABLE"))
 	t.VersionOffset = awsenv.VersionOffset()
-	if filters, ok := os.LookupEnv("LEADS_FILTERS"); ok {
-		t.Filters = strings.FieldsFunc(filters, func(r rune) bool { return r == ',' })
-	}
+	t.Filters = FiltersFromEnv()
 	return t
+}
+
+// FiltersFromEnv returns the filters that LEADS_FILTERS names, separated by
+// commas. If it is not set, all of [lead.FilterNames] are on.
+func FiltersFromEnv() []string {
+	filters, ok := os.LookupEnv("LEADS_FILTERS")
+	if !ok {
+		return lead.FilterNames[:]
+	}
+	return strings.FieldsFunc(filters, func(r rune) bool { return r == ',' })
 }
 
 // Configure sets the timeouts and the retryer that a [Table] expects. Pass it to

@@ -139,7 +139,7 @@ func TestFirstListCost(t *testing.T) {
 	if err := table.CreateKey(t.Context(), apikey.Key{ID: "k1", Tenant: acme}); err != nil {
 		t.Fatal(err)
 	}
-	cost{1, 1, 0}.expect(t, meter, "a list of nothing", page(t, table, acme, 0, 0, 0))
+	cost{2, 1.5, 0}.expect(t, meter, "a list of nothing", page(t, table, acme, 0, 0, 0))
 	for range 30 {
 		*now = now.Add(time.Second)
 		if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {

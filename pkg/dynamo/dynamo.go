@@ -2,7 +2,6 @@ package dynamo
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,8 +20,7 @@ type Table struct {
 	shards   counter.Shards
 	clock    *counter.Clock
 	counters *counter.Counters
-	near     int64    // see nearOffset
-	empty    sync.Map // the tenants that had no lead when this process last looked
+	near     int64 // see nearOffset
 	sleep    func(context.Context, time.Duration) error
 
 	// Now returns the time of the local clock. It need not be right. A test

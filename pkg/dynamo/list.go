@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"overplane.dev/leads/pkg/counter"
@@ -40,30 +41,29 @@ const (
 
 // List implements [lead.Store]. It reads the counters and the index at the same
 // time, and then the leads, strongly consistent. The rows of a filter are
-// consistent with the leads. The index of all leads may lag, see indexReader.
-func (t *Table) List(ctx context.Context, tenant lead.Tenant, q lead.ListQuery) (lead.Page, error) {
+// consistent with the leads. The index of all leads may lag, see readRows.
+//
+// If leads are deleted meanwhile, the page can be shorter than the number of leads
+// says, or the index can differ from the counters. Then List waits and lists
+// again. In the end it returns what there is.
+func (t *Table) List(ctx context.Context, tenant lead.Tenant, q lead.ListQuery) (page lead.Page, err error) {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
 	l := &listing{t: t, tenant: tenant, q: q, all: indexPart{after: boundOf(q.From), before: cmp.Or(boundOf(q.To), endOfIndex)}}
-	var page lead.Page
-	var err error
-	switch {
-	case q.Filter == nil:
-		page, err = l.listCounted(ctx)
-	case !t.hasFilter(q.Filter.Field):
-		return page, lead.ErrFilterOff
-	default:
+	if q.Filter != nil {
+		if !t.hasFilter(q.Filter.Field) {
+			return page, lead.ErrFilterOff
+		}
 		l.key, _ = lead.FilterKey(q.Filter.Field, q.Filter.Value)
 		l.series = counter.SeriesOf(lead.Fields[q.Filter.Field].Name, l.key)
-		if isCounted(q.Filter.Field) {
-			page, err = l.listCounted(ctx)
+	}
+	for {
+		page, err = l.listOnce(ctx)
+		isWhole := l.isCursor() || int64(len(page.Leads)) >= min(int64(q.Limit), page.Total-q.Offset)
+		if l.isLast || err == nil && isWhole || err != nil && err != errIndexLag {
 			break
 		}
-		rows := l.readRows(ctx, l.all, 0)
-		if rows.err != nil {
-			return page, rows.err
-		}
-		page, err = l.pageOf(ctx, rows.ids)
+		l.isLast = !l.wait(ctx)
 	}
 	if err != nil {
 		return lead.Page{}, err
@@ -102,6 +102,9 @@ type listing struct {
 	series counter.Series // of the filter
 	key    string         // that the value of a lead must have
 
+	view  *counter.View // nil for a filter whose rows are all read
+	first *indexRows    // of the page, that were read at the same time as the counters
+
 	waited time.Duration // for the index
 	isLast bool          // there is no time to list again
 }
@@ -130,105 +133,64 @@ func (l *listing) directStart() pageStart {
 	return s
 }
 
-// pageOf returns a page of a list of which these are all rows.
-func (l *listing) pageOf(ctx context.Context, ids []lead.ID) (page lead.Page, err error) {
-	page.Total = int64(len(ids))
-	s := l.directStart()
-	ids = slices.DeleteFunc(ids, func(id lead.ID) bool { return createdAt(id) >= s.before || s.ascending && createdAt(id) <= s.after })
-	if s.ascending {
-		slices.Reverse(ids)
-	}
-	ids = ids[min(l.q.Offset, int64(len(ids))):]
-	for len(ids) > 0 && len(page.Leads) < l.q.Limit {
-		some := ids[:min(len(ids), l.q.Limit-len(page.Leads))]
-		found, err := l.fetch(ctx, some)
-		if err != nil {
-			return page, err
-		}
-		page.Leads, ids = append(page.Leads, found...), ids[len(some):]
-	}
-	page.HasMore = len(ids) > 0
-	if s.ascending {
-		slices.Reverse(page.Leads)
-	}
-	return page, nil
-}
-
 // errIndexLag means that the index shows other leads than the counters.
 var errIndexLag = errors.New("the index lags behind the counters")
 
-// listCounted lists all leads, or by a filter whose leads are counted. If leads
-// are deleted meanwhile, the page can be shorter than the number of leads says, or
-// the index can differ from the counters. Then listCounted waits and lists again.
-// In the end it returns what there is.
-func (l *listing) listCounted(ctx context.Context) (page lead.Page, err error) {
-	for {
-		page, err = l.listOnce(ctx)
-		isWhole := l.isCursor() || int64(len(page.Leads)) >= min(int64(l.q.Limit), page.Total-l.q.Offset)
-		if l.isLast || err == nil && isWhole || err != nil && err != errIndexLag {
-			return page, err
-		}
-		l.isLast = !l.wait(ctx)
-	}
-}
-
 func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	s := l.directStart()
-	rows := max(s.skip+l.q.Limit+spareRows, smallFilter)
-	if l.series == counter.All {
-		rows = s.skip + l.q.Limit + spareRows
+	limit := s.skip + l.q.Limit + spareRows
+	isCounted := l.q.Filter == nil || isCounted(l.q.Filter.Field)
+	if !isCounted {
+		limit = 0
+	} else if l.series != counter.All {
+		limit = max(limit, smallFilter)
 	}
-	_, wasEmpty := l.t.empty.Load(l.tenant)
-	isEarly := (l.isCursor() || l.q.Offset <= l.t.near) && !(wasEmpty && l.series == counter.All)
-	reading := make(chan indexRows, 1)
+	readFirst := sync.OnceValue(func() indexRows { return l.readIndex(ctx, s.indexPart, limit) })
+	isEarly := l.isCursor() || l.q.Offset <= l.t.near
 	if isEarly {
-		go func() { reading <- l.readRows(ctx, s.indexPart, rows) }() // while the counters are read
+		go readFirst() // while the counters are read
 	}
-	var first *indexRows // those that are read early
-	wait := func() {
-		if isEarly && first == nil {
-			rows := <-reading
-			first = &rows
-		}
-	}
-	var all indexRows // of a small filter
-	view, err := l.t.counters.Read(ctx, tenantName(l.tenant), l.series, func() (isSmall bool, err error) {
-		if wait(); first != nil && s.indexPart == l.all {
-			all = *first
-		} else {
-			all = l.readRows(ctx, l.all, smallFilter)
+	var all indexRows
+	readAll := func() (isSmall bool, err error) {
+		if all = readFirst(); s.indexPart != l.all {
+			all = l.readIndex(ctx, l.all, limit)
 		}
 		return !all.more, all.err
-	})
-	switch {
-	case err != nil:
+	}
+	if l.view = nil; isCounted {
+		l.view, err = l.t.counters.Read(ctx, tenantName(l.tenant), l.series, readAll)
+	} else {
+		_, err = readAll()
+	}
+	if err != nil {
 		return page, toStoreError(err)
-	case view == nil:
-		return l.pageOf(ctx, all.ids)
 	}
-	if wait(); first != nil && first.err != nil {
-		return page, first.err
+	if l.first = nil; isEarly || l.view == nil {
+		rows := readFirst()
+		l.first = &rows
 	}
-	r := &indexReader{listing: l, view: view, spans: view.Spans(), first: first}
-	l.rememberEmpty(view.Total() == 0 && (first == nil || len(first.ids) == 0))
-	things := view.Everything()
-	if l.all.after != "" || l.all.before != endOfIndex {
-		if things, err = view.Between(ctx, l.all.after, l.all.before, r.countPart(ctx)); err != nil {
-			return page, toStoreError(err)
+	if l.view == nil {
+		page.Total, s.skip = int64(len(all.ids)), int(min(l.q.Offset, int64(len(all.ids))))
+	} else {
+		things := l.view.Everything()
+		if l.all.after != "" || l.all.before != endOfIndex {
+			if things, err = l.view.Between(ctx, l.all.after, l.all.before, l.countPart(ctx)); err != nil {
+				return page, toStoreError(err)
+			}
+		}
+		page.Total = things.Total()
+		isNear := l.isCursor() || l.q.Offset == 0 || l.q.Offset <= l.t.near && !l.mayBeStale()
+		if !isNear {
+			if l.q.Offset >= page.Total {
+				return page, nil
+			}
+			l.first = nil
+			if s, err = l.findStart(ctx, things); err != nil {
+				return page, err
+			}
 		}
 	}
-	page.Total = things.Total()
-	isNear := l.isCursor() || l.q.Offset == 0 || l.q.Offset <= l.t.near && !r.mayBeStale()
-	switch {
-	case page.Total == 0 && !isEarly, !isNear && l.q.Offset >= page.Total:
-		return page, nil
-	case !isNear:
-		r.first = nil
-		if s, err = r.findStart(ctx, things); err != nil {
-			return page, err
-		}
-	}
-	page.Leads, page.HasMore, err = r.readPage(ctx, s, l.q.Limit)
+	page.Leads, page.HasMore, err = l.readPage(ctx, s, l.q.Limit)
 	if s.ascending {
 		slices.Reverse(page.Leads)
 	}
@@ -242,20 +204,9 @@ type indexRows struct {
 	err  error
 }
 
-func (l *listing) readRows(ctx context.Context, part indexPart, limit int) (rows indexRows) {
+func (l *listing) readIndex(ctx context.Context, part indexPart, limit int) (rows indexRows) {
 	rows.ids, rows.more, rows.err = l.t.readIndex(ctx, l.tenant, l.series, part, limit)
 	return rows
-}
-
-// rememberEmpty remembers whether the tenant has no leads, so that the next list
-// need not read the index at once.
-func (l *listing) rememberEmpty(isEmpty bool) {
-	switch {
-	case !isEmpty:
-		l.t.empty.Delete(l.tenant)
-	case l.series == counter.All && l.all == indexPart{before: endOfIndex} && !l.isCursor():
-		l.t.empty.Store(l.tenant, true)
-	}
 }
 
 // fetch reads leads and leaves out those that are gone or that the filter does
@@ -271,38 +222,24 @@ func (l *listing) fetch(ctx context.Context, ids []lead.ID) ([]lead.Lead, error)
 	}), nil
 }
 
-// indexReader reads rows of an index for a page. The index of all leads may lag:
-// it may lack the newest leads, and show some that are deleted. The reader knows
-// from the counters how many leads there are in each bucket of the last half
-// hour, and which ones were created last. It adds the latter, and if there are
-// still too few, it waits for the index, and in the end uses what there is.
-// Deleted leads of the page are noticed when the leads are fetched. So that none
-// is skipped before the page, an offset is then found by the counters.
-type indexReader struct {
-	*listing
-	view  *counter.View
-	spans map[string]int64 // leads by bucket, as far as the view has them
-	first *indexRows       // those that were read at the same time as the counters
-}
-
 // mayBeStale reports whether the index may show leads that are deleted.
-func (r *indexReader) mayBeStale() bool { return r.series == counter.All && r.view.LeftRecently() }
+func (l *listing) mayBeStale() bool { return l.series == counter.All && l.view.LeftRecently() }
 
 // findStart returns where the page of an offset starts.
-func (r *indexReader) findStart(ctx context.Context, things counter.Range) (pageStart, error) {
-	s := pageStart{indexPart: r.all}
-	p, err := things.Find(ctx, r.q.Offset)
+func (l *listing) findStart(ctx context.Context, things counter.Range) (pageStart, error) {
+	s := pageStart{indexPart: l.all}
+	p, err := things.Find(ctx, l.q.Offset)
 	if err != nil {
 		return s, toStoreError(err)
 	}
 	s.before, s.skip, s.place = min(s.before, p.To), int(p.Offset), p
 	older := p.Count - p.Offset
-	isSettled := r.series != counter.All || p.From < counter.Timestamp(r.t.clock.Now().Add(-2*recentTime)) && !r.mayBeStale()
+	isSettled := l.series != counter.All || p.From < counter.Timestamp(l.t.clock.Now().Add(-2*recentTime)) && !l.mayBeStale()
 	if older <= 0 || older > p.Offset-nearOffset || !isSettled {
 		return s, nil
 	}
 	// The older end of the piece is nearer.
-	ids, _, err := r.t.readIndex(ctx, r.tenant, r.series, indexPart{p.From, p.To, true}, int(older))
+	ids, _, err := l.t.readIndex(ctx, l.tenant, l.series, indexPart{p.From, p.To, true}, int(older))
 	if err == nil && len(ids) == int(older) {
 		s.before, s.skip = createdAt(ids[older-1])+"~", 0
 	}
@@ -310,14 +247,14 @@ func (r *indexReader) findStart(ctx context.Context, things counter.Range) (page
 }
 
 // readPage returns the leads of a page, and whether there are more after it.
-func (r *indexReader) readPage(ctx context.Context, s pageStart, limit int) (leads []lead.Lead, more bool, err error) {
+func (l *listing) readPage(ctx context.Context, s pageStart, limit int) (leads []lead.Lead, more bool, err error) {
 	for {
-		ids, more, err := r.rowsFrom(ctx, s, limit-len(leads))
+		ids, more, err := l.readRows(ctx, s, limit-len(leads))
 		if err != nil {
 			return nil, false, err
 		}
 		page := ids[:min(len(ids), limit-len(leads))]
-		found, err := r.fetch(ctx, page)
+		found, err := l.fetch(ctx, page)
 		if err != nil {
 			return nil, false, err
 		}
@@ -334,29 +271,37 @@ func (r *indexReader) readPage(ctx context.Context, s pageStart, limit int) (lea
 	}
 }
 
-// rowsFrom returns the ids of the leads from the start on: at least limit, unless
+// readRows returns the ids of the leads from the start on: at least limit, unless
 // there are not as many. It also reports whether there may be more.
-func (r *indexReader) rowsFrom(ctx context.Context, s pageStart, limit int) (ids []lead.ID, more bool, err error) {
+//
+// The index of all leads may lag: it may lack the newest leads, and show some
+// that are deleted. The counters say how many leads there are in each bucket of
+// the last half hour, and which ones were created last. readRows adds the latter,
+// and if there are still too few, it waits for the index, and in the end uses
+// what there is. Deleted leads of the page are noticed when the leads are fetched.
+// So that none is skipped before the page, an offset is then found by the
+// counters.
+func (l *listing) readRows(ctx context.Context, s pageStart, limit int) (ids []lead.ID, more bool, err error) {
 	rows := s.skip + limit + spareRows
-	mustCompare := s.skip > 0 && s.place.Count <= maxBucketRows && r.mayBeStale()
+	mustCompare := s.skip > 0 && s.place.Count <= maxBucketRows && l.mayBeStale()
 	if mustCompare {
 		rows = max(rows, int(s.place.Count)+spareRows)
 	}
 	for {
-		if r.first != nil {
-			ids, more, r.first = r.first.ids, r.first.more, nil
-		} else if ids, more, err = r.t.readIndex(ctx, r.tenant, r.series, s.indexPart, rows); err != nil {
+		if l.first != nil {
+			ids, more, l.first = l.first.ids, l.first.more, nil
+		} else if ids, more, err = l.t.readIndex(ctx, l.tenant, l.series, s.indexPart, rows); err != nil {
 			return nil, false, err
 		}
 		lags := false
-		if r.series == counter.All {
-			if ids, lags, err = r.addRecent(ctx, ids, more, s); err != nil {
+		if l.series == counter.All {
+			if ids, lags, err = l.addRecent(ctx, ids, more, s); err != nil {
 				return nil, false, err
 			}
 		}
 		switch {
-		case lags && r.wait(ctx):
-		case mustCompare && !r.isLast && countBetween(ids, s.place.From, s.place.To) != s.place.Count:
+		case lags && l.wait(ctx):
+		case mustCompare && !l.isLast && countBetween(ids, s.place.From, s.place.To) != s.place.Count:
 			return nil, false, errIndexLag
 		default:
 			return ids[min(s.skip, len(ids)):], more, nil
@@ -380,27 +325,28 @@ func (l *listing) wait(ctx context.Context) bool {
 }
 
 // addRecent adds leads that were created recently to rows of an index that lacks
-// them, and reports whether the index still lacks others. On the
-// first page, a lead that it adds may have been deleted since.
-func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s pageStart) (all []lead.ID, lags bool, err error) {
+// them, and reports whether the index still lacks others. On the first page, a
+// lead that it adds may have been deleted since.
+func (l *listing) addRecent(ctx context.Context, ids []lead.ID, more bool, s pageStart) (all []lead.ID, lags bool, err error) {
 	part := s.indexPart // that the rows show completely
 	if more && s.ascending {
 		part.before = createdAt(ids[len(ids)-1]) + "~"
 	} else if more {
 		part.after = createdAt(ids[len(ids)-1])
 	}
+	spans := l.view.Spans()
 	// isShort reports whether a bucket in the part has fewer rows than leads.
-	isShort := func(inBucket map[string]int64, bucket string) bool { return inBucket[bucket] < r.spans[bucket] }
+	isShort := func(inBucket map[string]int64, bucket string) bool { return inBucket[bucket] < spans[bucket] }
 	isWhole := func(bucket string) bool { return bucket > part.after && bucket+"~" <= part.before }
 
 	inBucket := countBuckets(ids)
 	var missing []lead.ID
 	isOldest := map[lead.ID]bool{} // before these the same shard created others
-	for _, shard := range r.view.RecentKeys() {
+	for _, shard := range l.view.RecentKeys() {
 		for i, key := range shard.Keys {
 			id := lead.IDOfBytes(key)
 			at := createdAt(id)
-			isNew := id.Time().After(r.t.clock.Now().Add(-recentTime)) && !slices.Contains(ids, id) && !slices.Contains(missing, id)
+			isNew := id.Time().After(l.t.clock.Now().Add(-recentTime)) && !slices.Contains(ids, id) && !slices.Contains(missing, id)
 			if bucket := counter.Bucket(at); isNew && part.after < at && at < part.before && (!isWhole(bucket) || isShort(inBucket, bucket)) {
 				missing = append(missing, id)
 				isOldest[id] = i == 0 && !shard.Complete
@@ -410,8 +356,8 @@ func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s
 	hasOldest := func(ids []lead.ID) bool {
 		return slices.ContainsFunc(ids, func(id lead.ID) bool { return isOldest[id] })
 	}
-	if len(missing) > 0 && (s.skip > 0 || r.isCursor() || hasOldest(missing)) {
-		found, err := r.t.fetchLeads(ctx, r.tenant, missing)
+	if len(missing) > 0 && (s.skip > 0 || l.isCursor() || hasOldest(missing)) {
+		found, err := l.t.fetchLeads(ctx, l.tenant, missing)
 		if err != nil {
 			return nil, false, err
 		}
@@ -423,7 +369,7 @@ func (r *indexReader) addRecent(ctx context.Context, ids []lead.ID, more bool, s
 		slices.Reverse(all)
 	}
 	inBucket = countBuckets(all)
-	for bucket := range r.spans {
+	for bucket := range spans {
 		lags = lags || isWhole(bucket) && isShort(inBucket, bucket)
 	}
 	return all, lags || hasOldest(missing), nil
@@ -457,19 +403,19 @@ func countBuckets(ids []lead.ID) map[string]int64 {
 
 // countPart returns a function that counts the leads of a part of a piece of time
 // that the counters count as a whole.
-func (r *indexReader) countPart(ctx context.Context) func(piece counter.Place, from, to string) (int64, error) {
+func (l *listing) countPart(ctx context.Context) func(piece counter.Place, from, to string) (int64, error) {
 	return func(piece counter.Place, from, to string) (int64, error) {
-		if r.series != counter.All {
-			ids, _, err := r.t.readIndex(ctx, r.tenant, r.series, indexPart{after: from, before: to}, 0)
+		if l.series != counter.All {
+			ids, _, err := l.t.readIndex(ctx, l.tenant, l.series, indexPart{after: from, before: to}, 0)
 			return int64(len(ids)), err
 		}
 		for { // the whole piece is read, to compare it with its count
-			ids, _, err := r.t.readIndex(ctx, r.tenant, r.series, indexPart{after: piece.From, before: piece.To}, 0)
+			ids, _, err := l.t.readIndex(ctx, l.tenant, l.series, indexPart{after: piece.From, before: piece.To}, 0)
 			if err != nil {
 				return 0, err
 			}
 			n := int64(len(ids))
-			if isRight := n == piece.Count || n > piece.Count && !r.mayBeStale(); isRight || !r.wait(ctx) {
+			if isRight := n == piece.Count || n > piece.Count && !l.mayBeStale(); isRight || !l.wait(ctx) {
 				return countBetween(ids, from, to), nil
 			}
 		}

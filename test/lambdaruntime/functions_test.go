@@ -48,6 +48,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","eventName":"INSERT","dynamodb":{"SequenceNumber":"1",
 			"NewImage":{"pk":{"S":"no lead"},"sk":{"S":"-"}}}}]}`), []string{`"batchItemFailures":[]`}},
 		{"check-release", []byte(`{"DeploymentId":"d","LifecycleEventHookExecutionId":"e"}`), []string{"null"}},
+		{"audit-leads", []byte(`{"time":"2026-03-01T12:00:00Z","detail":{}}`), []string{"null"}},
 	}
 	// Answers the calls of check-release to Lambda and CodeDeploy.
 	services := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -99,6 +99,7 @@ func TestOnlyLambdaPackagesImportAWSLambdaGo(t *testing.T) {
 		"pkg/lambdahttp":            true,
 		"pkg/ingest":                true,
 		"pkg/publish":               true,
+		"functions/audit-leads":     true,
 		"functions/ingest-leads":    true,
 		"functions/publish-changes": true,
 		"functions/check-release":   true,

@@ -7,8 +7,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/audit"
+	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
+	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/publish"
 	"overplane.dev/leads/test/fakeaws"
 	"overplane.dev/leads/test/localdbtest"
@@ -23,6 +28,7 @@ func TestPoliciesOfEventFunctionsAllowExactlyWhatIsUsed(t *testing.T) {
 	for function, use := range map[string]func(*testing.T, *fakeaws.Server) []permission{
 		"ingest-leads":    useIngest,
 		"publish-changes": usePublish,
+		"audit-leads":     useAudit,
 	} {
 		t.Run(function, func(t *testing.T) {
 			services := fakeaws.Start(t)
@@ -119,6 +125,37 @@ func usePublish(t *testing.T, services *fakeaws.Server) []permission {
 		t.Fatalf("%d events, %d messages, error %v", len(services.Events), len(services.Messages), err)
 	}
 	return nil
+}
+
+// useAudit audits an account in which leads were created for hours.
+func useAudit(t *testing.T, _ *fakeaws.Server) []permission {
+	endpoint, now := localdbtest.Start(t), time.Now()
+	open := func() (*dynamo.Table, *recordedFunction) {
+		f := &recordedFunction{now: func() time.Time { return now }}
+		table := openTable(endpoint, f)
+		table.Now = f.now
+		return table, f
+	}
+	table, _ := open()
+	if err := table.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tenant := lead.Tenant{Account: "acme", Mode: lead.Live}
+	if err := table.CreateKey(t.Context(), apikey.Key{ID: "k1", Tenant: tenant}); err != nil {
+		t.Fatal(err)
+	}
+	for range 24 {
+		now = now.Add(10 * time.Minute)
+		if _, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table, f := open()
+	auditor := audit.Auditor{Table: table, Log: slog.New(slog.DiscardHandler), Metrics: t.Output(), Namespace: "leads/dev"}
+	if err := auditor.Run(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	return f.used
 }
 
 // usedByLambda returns the permissions that Lambda uses with the role of a

@@ -350,3 +350,18 @@ func resourceOf(node *yaml.Node) string {
 	}
 	return node.Value
 }
+
+// TestFunctionsKnowTheFilters checks that the functions that write or list leads
+// get the parameter Filters.
+func TestFunctionsKnowTheFilters(t *testing.T) {
+	all := readTemplate(t)
+	for _, function := range functionFolders(t) {
+		want := ""
+		if slices.Contains([]string{"create-lead", "update-lead", "list-leads", "ingest-leads"}, function) {
+			want = "Filters"
+		}
+		if got := environmentOf(all, function)["LEADS_FILTERS"]; got != want {
+			t.Errorf("the function %s has the filters %q, want %q", function, got, want)
+		}
+	}
+}

@@ -192,6 +192,8 @@ func (s *services) eventFor(ctx context.Context, function string) (event, error)
 		return event{s.request("PUT", "", ""), `"statusCode":405`}, nil
 	case "ingest-leads":
 		return event{[]byte(`{"leads":[` + sample + `]}`), `"id":"lead_`}, nil
+	case "audit-leads":
+		return event{[]byte(`{"time":"2026-03-01T12:00:00Z","detail":{}}`), "null"}, nil
 	case "publish-changes":
 		payload, err := os.ReadFile("events/stream.json")
 		return event{payload, `"batchItemFailures":[]`}, err

@@ -1,0 +1,24 @@
+// The function audit-leads counts the leads of one account again, once an hour.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"overplane.dev/leads/pkg/audit"
+	"overplane.dev/leads/pkg/dynamo"
+)
+
+func main() {
+	auditor := &audit.Auditor{
+		Table:     dynamo.Open(),
+		Log:       slog.New(slog.NewJSONHandler(os.Stdout, nil)),
+		Metrics:   os.Stdout,
+		Namespace: os.Getenv("LEADS_NAMESPACE"),
+	}
+	lambda.Start(func(ctx context.Context, e events.EventBridgeEvent) error { return auditor.Run(ctx, e.Time) })
+}
