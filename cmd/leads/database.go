@@ -7,12 +7,14 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"syscall"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -81,7 +83,17 @@ func openLocal(endpoint string) database {
 		BaseEndpoint: &endpoint,
 		Region:       cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-	}, dynamo.Configure))
+	}, dynamo.Configure, checkSignatures))
+}
+
+// checkSignatures refuses late requests as DynamoDB does. Engines do not, and the
+// counters depend on it.
+func checkSignatures(o *dynamodb.Options) {
+	client := o.HTTPClient.(*awshttp.BuildableClient) // of dynamo.Configure
+	o.HTTPClient = &http.Client{
+		Transport: &localdb.SignatureChecker{Next: client.GetTransport()},
+		Timeout:   client.GetTimeout(),
+	}
 }
 
 // openEndpoint returns the table of the engine at DYNAMODB_ENDPOINT. It returns
@@ -127,7 +139,9 @@ func newDatabase(client *dynamodb.Client) database {
 		location = *endpoint
 	}
 	table := cmp.Or(os.Getenv("LEADS_TABLE"), "leads")
-	return database{Table: dynamo.New(client, table), name: fmt.Sprintf("table %s (%s)", table, location)}
+	db := dynamo.New(client, table)
+	db.Filters = dynamo.FiltersFromEnv()
+	return database{Table: db, name: fmt.Sprintf("table %s (%s)", table, location)}
 }
 
 // credentialCodes are the errors of credentials that are wrong or expired, see

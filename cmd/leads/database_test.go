@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"overplane.dev/leads/pkg/dynamo"
+	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/test/fakeaws"
 	"overplane.dev/leads/test/localdbtest"
 )
@@ -108,5 +110,23 @@ func TestExplainErrorsOfAWS(t *testing.T) {
 				t.Errorf("a function logs %v, without the permission", err)
 			}
 		})
+	}
+}
+
+// TestLocalDatabaseRefusesLateRequests creates a lead with a clock that is an hour
+// late. The database must refuse the first attempt, as DynamoDB does: otherwise the
+// lead would be counted in a window that is sealed.
+func TestLocalDatabaseRefusesLateRequests(t *testing.T) {
+	db := openLocal(localdbtest.Start(t))
+	if err := db.CreateTable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+	created, _, err := db.Create(t.Context(), lead.Tenant{Account: "acme", Mode: lead.Test}, lead.Defaults(), lead.IdempotencyKey{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := time.Since(created.CreatedAt).Abs(); age > time.Minute {
+		t.Errorf("the lead was created %v ago", age)
 	}
 }

@@ -46,6 +46,7 @@ var commands = []command{
 	{"keys list", "", "List the API keys of an account", []string{"account"}, checkNoArgs, listKeys},
 	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, checkKeyID, revokeKey},
 	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, checkNoArgs, audit},
+	{"reindex", "", "Bring the leads of an account, or of all, in line with the filters", nil, checkNoArgs, reindex},
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, checkImportFile, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, checkImportName, undoImport},
 	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, checkFileName, exportLeads},
@@ -70,9 +71,11 @@ var details = map[string]string{"import": `Examples:
 const description = `get, list, create, update, delete and mcp use the API at LEADS_URL with the
 API key LEADS_KEY, or the running leads serve if neither is set.
 
-keys, audit, import and export use the database at DYNAMODB_ENDPOINT if that
-is set, else the database of the running leads serve, else AWS with your
-credentials. LEADS_TABLE is the name of the table (default leads).
+keys, audit, reindex, import and export use the database at DYNAMODB_ENDPOINT
+if that is set, else the database of the running leads serve, else AWS with
+your credentials. LEADS_TABLE is the name of the table (default leads).
+LEADS_FILTERS names the fields that lists can be filtered by (default all:
+status,lead_owner,email_id).
 
 letters use a stack on AWS with your credentials.
 
