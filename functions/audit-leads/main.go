@@ -3,20 +3,20 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"overplane.dev/leads/pkg/audit"
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/dynamo"
 )
 
 func main() {
 	auditor := &audit.Auditor{
 		Table:     dynamo.Open(),
-		Log:       slog.New(slog.NewJSONHandler(os.Stdout, nil)),
+		Log:       awsenv.NewLog(),
 		Metrics:   os.Stdout,
 		Namespace: os.Getenv("LEADS_NAMESPACE"),
 	}

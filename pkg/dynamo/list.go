@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"overplane.dev/leads/pkg/counter"
@@ -145,10 +144,23 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	} else if l.series != counter.All {
 		limit = max(limit, smallFilter)
 	}
-	readFirst := sync.OnceValue(func() indexRows { return l.readIndex(ctx, s.indexPart, limit) })
 	isEarly := l.isCursor() || l.q.Offset <= l.t.near
+	reading := make(chan indexRows, 1)
 	if isEarly {
-		go readFirst() // while the counters are read
+		go func() { reading <- l.readIndex(ctx, s.indexPart, limit) }() // while the counters are read
+	}
+	l.first = nil
+	readFirst := func() indexRows {
+		if l.first == nil {
+			var rows indexRows
+			if isEarly {
+				rows = <-reading
+			} else {
+				rows = l.readIndex(ctx, s.indexPart, limit)
+			}
+			l.first = &rows
+		}
+		return *l.first
 	}
 	var all indexRows
 	readAll := func() (isSmall bool, err error) {
@@ -165,9 +177,8 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	if err != nil {
 		return page, toStoreError(err)
 	}
-	if l.first = nil; isEarly || l.view == nil {
-		rows := readFirst()
-		l.first = &rows
+	if isEarly && readFirst().err != nil {
+		return page, l.first.err
 	}
 	if l.view == nil {
 		page.Total, s.skip = int64(len(all.ids)), int(min(l.q.Offset, int64(len(all.ids))))
