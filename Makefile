@@ -42,7 +42,7 @@ prove: ## Run all fault tests and print the results (EFFORT=100 runs more cases)
 race: ## Run the tests of packages with concurrency with the race detector (needs a C compiler)
 	@$(go)
 	@$(npm)
-	go test -race ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/dynamo ./pkg/ingest ./pkg/lead ./pkg/localdb
+	go test -race -timeout 30m ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/lead ./pkg/localdb
 
 check: ## Run gofmt, go vet, staticcheck, go mod tidy and actionlint without changing files
 	@$(go)
