@@ -1,6 +1,6 @@
 # "make help" lists each target whose line has a comment that starts with ##.
 
-.PHONY: help run test race check vulnerable fmt openapi sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
+.PHONY: help run test race check vulnerable fmt openapi browser clients sam sam-test boot template rehearse deploy output key smoke logs teardown bench demo-events bench-cold bench-load prove release binaries
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -155,6 +155,12 @@ openapi: ## Lint openapi.yaml and test the API against it (ARGS="--seed 2": othe
 	npm ci --prefix tools --silent
 	npm run --prefix tools --silent lint
 	tools/schemathesis --max-examples 20 --seed 1 $(ARGS)
+
+browser: ## Test the page /docs in Chromium (CHROMIUM=/path/to/chromium)
+	@$(go)
+	@$(npm)
+	npm ci --prefix test/browser --silent
+	tools/with-server npm test --prefix test/browser --silent
 
 bench-cold: ## Measure cold starts of the functions (as root, to limit their CPU time)
 	@$(go)

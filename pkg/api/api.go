@@ -10,6 +10,7 @@
 //	readBody    the body, within a time limit: 503                 body.go
 //	limiter     the number of requests in flight: 503              limiter.go
 //	endpoint    parameters, the store, the answer                  leads.go
+//	page        a file, which needs no key                         page.go
 //	fail        turns an error into a status and a body            errors.go
 package api
 
@@ -102,7 +103,7 @@ func (a *API) Handler(routes ...Route) http.Handler {
 
 // serve answers a request, or returns the error to answer with.
 func (a *API) serve(w *response, r *http.Request, routes []Route) error {
-	route, id, allow := findRoute(r)
+	route, id, allow := findRoute(r, routes)
 	w.route = route.Name
 	switch {
 	case allow == nil:
@@ -116,6 +117,8 @@ func (a *API) serve(w *response, r *http.Request, routes []Route) error {
 		return errMethodNotAllowed
 	case !slices.ContainsFunc(routes, func(served Route) bool { return served.Name == route.Name }):
 		return errRouteUnknown
+	case route.page != nil:
+		return route.page.serve(w, r)
 	}
 	// Before the body, so that a client without a key cannot occupy anything.
 	tenant, err := a.authorize(w, r)

@@ -26,7 +26,11 @@ func (w *response) Header() http.Header { return w.client.Header() }
 
 // setJSON makes this status and JSON the answer.
 func (w *response) setJSON(status int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
+	w.setBody(status, "application/json", body)
+}
+
+func (w *response) setBody(status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	w.status, w.body = status, body
 }

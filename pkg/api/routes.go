@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type Route struct {
 	Method   string
 	Path     string // as in openapi.yaml: {id} stands for one segment
 	endpoint func(*API, *response, *request) error
+	page     *page // instead of endpoint, for a route of NewPage
 }
 
 const (
@@ -23,11 +25,11 @@ const (
 
 // The routes of the API.
 var (
-	CreateLead   = Route{"create-lead", http.MethodPost, collection, (*API).createLead}
-	ListLeads    = Route{"list-leads", http.MethodGet, collection, (*API).listLeads}
-	RetrieveLead = Route{"retrieve-lead", http.MethodGet, member, (*API).retrieveLead}
-	UpdateLead   = Route{"update-lead", http.MethodPatch, member, (*API).updateLead}
-	DeleteLead   = Route{"delete-lead", http.MethodDelete, member, (*API).deleteLead}
+	CreateLead   = Route{"create-lead", http.MethodPost, collection, (*API).createLead, nil}
+	ListLeads    = Route{"list-leads", http.MethodGet, collection, (*API).listLeads, nil}
+	RetrieveLead = Route{"retrieve-lead", http.MethodGet, member, (*API).retrieveLead, nil}
+	UpdateLead   = Route{"update-lead", http.MethodPatch, member, (*API).updateLead, nil}
+	DeleteLead   = Route{"delete-lead", http.MethodDelete, member, (*API).deleteLead, nil}
 )
 
 // Routes returns all routes of the API.
@@ -37,15 +39,16 @@ func Routes() []Route {
 
 // findRoute returns the route of a request, the id in its path, and the methods
 // that the path allows. The route has no name where the path does not allow the
-// method. allow is nil where the path is unknown.
+// method. allow is nil where the path is unknown: all routes of the API are known,
+// also those that are not served, and the pages among the served ones.
 //
 // Paths are exact. An http.ServeMux would redirect a doubled slash.
-func findRoute(r *http.Request) (found Route, id string, allow []string) {
+func findRoute(r *http.Request, served []Route) (found Route, id string, allow []string) {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	for _, route := range Routes() {
+	for _, route := range slices.Concat(Routes(), pages(served)) {
 		segment, ok := route.matchPath(r.URL.EscapedPath())
 		if !ok {
 			continue
@@ -62,6 +65,10 @@ func findRoute(r *http.Request) (found Route, id string, allow []string) {
 		allow = append(allow, http.MethodOptions)
 	}
 	return found, id, allow
+}
+
+func pages(routes []Route) []Route {
+	return slices.DeleteFunc(slices.Clone(routes), func(route Route) bool { return route.page == nil })
 }
 
 // matchPath reports whether an escaped path is that of the route, and returns

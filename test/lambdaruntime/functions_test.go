@@ -44,6 +44,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"update-lead", request("PATCH", member, `{"city":"Bern"}`), []string{`"statusCode":200`, "Bern"}},
 		{"delete-lead", request("DELETE", member, ""), []string{`"statusCode":200`, "deleted"}},
 		{"unmatched", request("GET", "/", ""), []string{`"statusCode":404`, "route_unknown", `"Request-Id":"the-request"`}},
+		{"docs", request("GET", "/docs", ""), []string{`"statusCode":200`, "rapi-doc", `"Request-Id":"the-request"`}},
 		{"ingest-leads", []byte(`{"leads":[{"city":"Genf"}]}`), []string{"lead_"}},
 		{"publish-changes", []byte(`{"Records":[{"eventSource":"aws:dynamodb","eventName":"INSERT","dynamodb":{"SequenceNumber":"1",
 			"NewImage":{"pk":{"S":"no lead"},"sk":{"S":"-"}}}}]}`), []string{`"batchItemFailures":[]`}},

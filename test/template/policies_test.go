@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/docs"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/test/contract"
 	"overplane.dev/leads/test/localdbtest"
@@ -47,6 +48,7 @@ func TestPoliciesAllowExactlyWhatIsUsed(t *testing.T) {
 		functions[functionOf(r)].handler.ServeHTTP(w, r)
 	})
 	functions[unmatched] = &recordedFunction{handler: api.New(api.Config{}).Handler()}
+	functions[documentation] = &recordedFunction{handler: api.New(api.Config{}).Handler(docs.Routes()...)}
 	contract.Run(t, contract.Target{URL: "http://leads.test", Transport: contract.Handler(gateway), Keys: keys})
 
 	// After hours of creates a list stores the sum of their counters. No script

@@ -14,10 +14,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/docs"
 )
 
-// unmatched is the function for requests that match no route.
-const unmatched = "unmatched"
+const (
+	unmatched     = "unmatched" // the function for requests that match no route
+	documentation = "docs"      // the function for the pages of package docs
+)
 
 // An operation is a route and the folder of its function.
 type operation struct{ Function, Method, Path string }
@@ -36,7 +39,11 @@ func TestRoutesAreTheSameEverywhere(t *testing.T) {
 		}
 	}
 	operations, deployed := templateOperations(t)
-	compareLists(t, "template.yaml", operations, append(want, operation{Function: unmatched}))
+	others := []operation{{Function: unmatched}}
+	for _, r := range docs.Routes() {
+		others = append(others, operation{documentation, "ANY", r.Path})
+	}
+	compareLists(t, "template.yaml", operations, slices.Concat(want, others))
 	compareLists(t, "openapi.yaml", openAPIOperations(t), want)
 	compareLists(t, "functions/", functionFolders(t), deployed)
 
@@ -47,6 +54,9 @@ func TestRoutesAreTheSameEverywhere(t *testing.T) {
 	}
 	if served := servedRoute(t, unmatched); served != "" {
 		t.Errorf("functions/%s serves the route %q, want none", unmatched, served)
+	}
+	if served := servedRoute(t, documentation); served != "docs.Routes()..." {
+		t.Errorf("functions/%s serves %q, want the routes of package docs", documentation, served)
 	}
 }
 
@@ -81,9 +91,10 @@ func functionFolders(t *testing.T) (names []string) {
 	return names
 }
 
-var handler = regexp.MustCompile(`\.Handler\((?:api\.(\w+))?\)`)
+var handler = regexp.MustCompile(`\.Handler\((?:api\.(\w+)|(docs\.Routes\(\)\.\.\.))?\)`)
 
-// servedRoute returns the name of the route that a function serves, or "".
+// servedRoute returns the name of the route that a function serves, or "". Of
+// several routes it returns the expression.
 func servedRoute(t *testing.T, function string) string {
 	t.Helper()
 	main, err := os.ReadFile("functions/" + function + "/main.go")
@@ -96,7 +107,7 @@ func servedRoute(t *testing.T, function string) string {
 		t.Errorf("functions/%s/main.go creates no handler", function)
 		return ""
 	}
-	return kebab(string(match[1]))
+	return kebab(string(match[1])) + string(match[2])
 }
 
 var capital = regexp.MustCompile(`[A-Z]`)
