@@ -19,6 +19,8 @@ Database  %[2]s
 Test key  %[3]s
           of account %[4]s, %[5]s
 
+Documentation, and a form for each operation: %[1]s/docs#key=%[3]s
+
 Create a lead, then list all:
 
 curl %[1]s/api/crm/lead \

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,10 +26,14 @@ const (
 
 func serve(flags *flag.FlagSet) runFunc {
 	addr := flags.String("addr", "127.0.0.1:3000", "listen on `HOST:PORT`")
+	cors := flags.String("cors", "", "let web pages of `ORIGIN` use the API, besides those of localhost")
 	data := flags.String("data", defaultData, "the data `DIR`; "+localdb.Memory+" keeps nothing")
 
 	return func(ctx context.Context, _ []string) error {
-		err := runServer(ctx, *addr, *data)
+		if err := checkOrigin(*cors); err != nil {
+			return err
+		}
+		err := runServer(ctx, *addr, *data, *cors)
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return nil // stopped during the start
 		}
@@ -39,7 +42,7 @@ func serve(flags *flag.FlagSet) runFunc {
 }
 
 // runServer serves the API until ctx is done or the engine ends.
-func runServer(ctx context.Context, addr, data string) (err error) {
+func runServer(ctx context.Context, addr, data, cors string) (err error) {
 	// The address comes first: it fails most often and takes the least time.
 	listener, err := listen(addr)
 	if err != nil {
@@ -77,7 +80,7 @@ func runServer(ctx context.Context, addr, data string) (err error) {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(160 << 20) // for thousands of requests at once
 	}
-	server := newServer(db)
+	server := newServer(newHandler(db, cors))
 	serveError := make(chan error, 1)
 	go func() { serveError <- api.Serve(server, listener) }()
 	select {
@@ -132,10 +135,9 @@ func prepareDatabase(ctx context.Context, db database, data string) (key string,
 	return loadTestKey(ctx, db, keyFile(data))
 }
 
-func newServer(db database) *http.Server {
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+func newServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: api.New(api.Config{Leads: db, Keys: db, Log: log}).Handler(api.Routes()...),
+		Handler: h,
 		// The API answers OPTIONS * too, not net/http.
 		DisableGeneralOptionsHandler: true,
 		// These limits free the connections of slow clients.

@@ -128,7 +128,7 @@ func TestServe(t *testing.T) {
 // TestOptionsAsterisk checks that the API answers OPTIONS *, not net/http.
 func TestOptionsAsterisk(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(openLocal(""))
+	server.Config = newServer(newHandler(openLocal(""), ""))
 	server.Start()
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
