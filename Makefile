@@ -162,6 +162,14 @@ browser: ## Test the page /docs in Chromium (CHROMIUM=/path/to/chromium)
 	npm ci --prefix test/browser --silent
 	tools/with-server npm test --prefix test/browser --silent
 
+clients: ## Generate clients from openapi.json with six generators, and test each of them
+	@$(go)
+	@$(npm)
+	@$(python)
+	@$(call need,java,a JDK from version 17)
+	@$(call need,mvn,Maven)
+	@tools/with-server test/clients/run
+
 bench-cold: ## Measure cold starts of the functions (as root, to limit their CPU time)
 	@$(go)
 	@$(npm)
