@@ -23,7 +23,7 @@ public class Main {
     String id = first.getData().getId();
     check(create("openapi-generator-java", "1250000.5").getData().getId().equals(id), "repeated create");
     Lead exact = create("openapi-generator-java-38", "12345678901234567890123456789012345678").getData();
-    List<Lead> listed = api.listLeads(2, null).getData();
+    List<Lead> listed = api.listLeads(2, null, null, null, null, null, null, null, null, null, null).getData();
     check(listed.get(0).getId().equals(exact.getId()) && listed.get(1).getId().equals(id), listed);
 
     String tag = first.getHeaders().get("etag").get(0);
