@@ -26,7 +26,7 @@ const (
 
 func serve(flags *flag.FlagSet) runFunc {
 	addr := flags.String("addr", "127.0.0.1:3000", "listen on `HOST:PORT`")
-	cors := flags.String("cors", "", "let web pages of `ORIGIN` use the API, besides those of localhost")
+	cors := flags.String("cors", "", "let web pages of `ORIGIN` use the API, as those of localhost")
 	data := flags.String("data", defaultData, "the data `DIR`; "+localdb.Memory+" keeps nothing")
 
 	return func(ctx context.Context, _ []string) error {

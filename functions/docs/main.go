@@ -3,15 +3,13 @@
 package main
 
 import (
-	"log/slog"
-	"os"
-
 	"overplane.dev/leads/pkg/api"
+	"overplane.dev/leads/pkg/awsenv"
 	"overplane.dev/leads/pkg/docs"
 	"overplane.dev/leads/pkg/lambdahttp"
 )
 
 func main() {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	log := awsenv.NewLog()
 	lambdahttp.Start(api.New(api.Config{Log: log}).Handler(docs.Routes()...))
 }

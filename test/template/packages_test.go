@@ -73,7 +73,7 @@ func TestLayers(t *testing.T) {
 		"cmd/leads":  {lambdaGo},
 	}
 	events := []string{module + "/pkg/ingest", module + "/pkg/publish"}
-	forbidden["functions/"+unmatched] = append(events, awsModule+"aws-sdk-go-v2")
+	forbidden["functions/"+unmatched] = append(events, module+"/pkg/dynamo")
 	forbidden["functions/"+documentation] = forbidden["functions/"+unmatched]
 	for _, route := range api.Routes() {
 		forbidden["functions/"+route.Name] = events

@@ -47,7 +47,11 @@ func build(ctx context.Context, dir string) ([]*function, error) {
 		return nil, err
 	}
 	for _, folder := range folders {
-		functions = append(functions, &function{name: folder.Name()})
+		switch folder.Name() {
+		case "check-release", "docs": // One runs during deployments only, the other serves files.
+		default:
+			functions = append(functions, &function{name: folder.Name()})
+		}
 	}
 	for i, f := range functions {
 		out := filepath.Join(dir, "build", f.name)
