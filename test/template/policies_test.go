@@ -353,17 +353,16 @@ func resourceOf(node *yaml.Node) string {
 	return node.Value
 }
 
-// TestFunctionsKnowTheFilters checks that the functions that write or list leads
-// get the parameter Filters.
+// TestFunctionsKnowTheFilters checks that all functions get the parameter Filters.
 func TestFunctionsKnowTheFilters(t *testing.T) {
-	all := readTemplate(t)
-	for _, function := range functionFolders(t) {
-		want := ""
-		if slices.Contains([]string{"create-lead", "update-lead", "list-leads", "ingest-leads"}, function) {
-			want = "Filters"
-		}
-		if got := environmentOf(all, function)["LEADS_FILTERS"]; got != want {
-			t.Errorf("the function %s has the filters %q, want %q", function, got, want)
-		}
+	var template struct {
+		Globals struct {
+			Function properties `yaml:"Function"`
+		} `yaml:"Globals"`
+	}
+	readYAML(t, "template.yaml", &template)
+	filters := template.Globals.Function.Environment.Variables["LEADS_FILTERS"]
+	if got := resourceOf(&filters); got != "Filters" {
+		t.Errorf("the functions have the filters %q, want those of the parameter Filters", got)
 	}
 }

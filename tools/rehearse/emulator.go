@@ -125,7 +125,7 @@ var (
 	// unsupported matches the resources that the emulator does not support:
 	// alarms with metric math, and the policy that refuses HTTP, which is the
 	// only protocol of the emulator.
-	unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|DatabaseThrottleAlarm|ImportBucketTLS):\n(    .*\n)+`)
+	unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|FailedEventAlarm|ImportBucketTLS):\n(    .*\n)+`)
 
 	// sendMessage matches a right. When a function sends several messages at
 	// once, the emulator asks for sqs:SendMessageBatch, and AWS for sqs:SendMessage.
