@@ -142,7 +142,7 @@ func adaptTemplate(text []byte) []byte {
 	text = unsupported.ReplaceAll(text, nil)
 	text = sendMessage.ReplaceAll(text, []byte("sqs:SendMessage*"))
 	text = codeDeploy.ReplaceAll(text, []byte("$1: false"))
-	return bytes.ReplaceAll(text, []byte("Default: arm64\n"), []byte("Default: "+samcli.Architecture()+"\n"))
+	return bytes.ReplaceAll(text, []byte("Default: arm64"), []byte("Default: "+samcli.Architecture()))
 }
 
 // createRoutes makes the routes of a stack that the emulator ignores, and returns

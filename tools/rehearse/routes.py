@@ -21,13 +21,20 @@ paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"]
 api = physical("Api")
 there = {route["RouteKey"] for route in gateway.get_routes(ApiId=api)["Items"]}
 
+
+def chosen(value):
+    """Returns the value with all options of the stack in use."""
+    return value["Fn::If"][1] if "Fn::If" in value else value
+
+
 for path, methods in paths.items():
     for method, operation in methods.items():
-        key = "$default" if path == "/$default" else f"{method.upper()} {path}"
+        method = method.upper().removeprefix("X-AMAZON-APIGATEWAY-").removesuffix("-METHOD")
+        key = "$default" if path == "/$default" else f"{method} {path}"
         if key in there:
             continue
-        integration = operation["x-amazon-apigateway-integration"]
-        uri = integration["uri"]["Fn::Sub"]
+        integration = chosen(operation)["x-amazon-apigateway-integration"]
+        uri = chosen(integration["uri"])["Fn::Sub"]
         alias = re.search(r"functions/\$\{(\w+)\}/invocations", uri).group(1)
         made = gateway.create_integration(
             ApiId=api,
