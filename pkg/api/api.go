@@ -126,15 +126,19 @@ func (a *API) serve(w *response, r *http.Request, routes []Route) error {
 		w.leaveBody(r)
 		return err
 	}
-	body, bodyErr := a.readBody(w, r)
+	limit := int64(maxBody)
+	if route.Path == batchPath {
+		limit = maxBatchBody
+	}
+	body, bodyErr := a.readBody(w, r, limit)
 	if errors.As(bodyErr, new(*lead.UnavailableError)) {
 		return bodyErr
 	}
 	pool := a.limiter.poolOf(r)
-	if !pool.inFlight.TryAcquire(1) {
+	if !pool.inFlight.TryAcquire(limit / maxBody) {
 		return errTooManyRequests
 	}
-	defer pool.inFlight.Release(1)
+	defer pool.inFlight.Release(limit / maxBody)
 	if err := a.callEndpoint(route, w, &request{Request: r, tenant: tenant, id: id, body: body, bodyErr: bodyErr}); err != nil {
 		w.fail(err)
 	}

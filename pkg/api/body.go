@@ -18,31 +18,34 @@ const (
 	// however its characters are escaped.
 	maxBody = 128 << 10
 
+	// maxBatchBody is the greatest size of the body of a batch in bytes.
+	maxBatchBody = 1 << 20
+
 	// bodyTime is how long a client may take to send a body.
 	bodyTime = 5 * time.Second
 )
 
-// readBody reads the body of a request, where it has one. It returns a
-// [*lead.UnavailableError] where too many bodies are being read or this one did
-// not arrive in time. Any other error is to be returned by endpoints that need
-// the body.
-func (a *API) readBody(w *response, r *http.Request) ([]byte, error) {
+// readBody reads the body of a request, where it has one, of at most limit bytes.
+// It returns a [*lead.UnavailableError] where too many bodies are being read or
+// this one did not arrive in time. Any other error is to be returned by endpoints
+// that need the body.
+func (a *API) readBody(w *response, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if !a.limiter.bodies.TryAcquire(1) {
+	if !a.limiter.bodies.TryAcquire(limit / maxBody) {
 		w.leaveBody(r)
 		return nil, errTooManyRequests
 	}
-	defer a.limiter.bodies.Release(1)
+	defer a.limiter.bodies.Release(limit / maxBody)
 	// In Lambda the body is part of the event, and this has no effect.
 	connection := http.NewResponseController(w.client)
 	connection.SetReadDeadline(time.Now().Add(bodyTime)) //nolint:errcheck
-	body, err := io.ReadAll(http.MaxBytesReader(w.client, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w.client, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, errBodyTooLarge
+		return nil, bodyTooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &lead.UnavailableError{RetryAfter: time.Second, Err: errors.New("the body did not arrive in time")}
 	case err != nil:
@@ -64,17 +67,26 @@ func (w *response) leaveBody(r *http.Request) {
 	w.Header().Set("Connection", "close")
 }
 
+// checkBody returns an error unless there is a body of one of these media types, or
+// none.
+func (r *request) checkBody(types ...string) error {
+	switch {
+	case r.bodyErr != nil:
+		return r.bodyErr
+	case slices.ContainsFunc(r.Header.Values("Content-Encoding"), func(coding string) bool { return !strings.EqualFold(coding, "identity") }):
+		return errContentEncoding
+	case len(bytes.Trim(r.body, " \t\r\n")) > 0 && !hasType(r.Header, types):
+		return errContentType
+	}
+	return nil
+}
+
 // changes parses a body of one of these media types. Violations found in the
 // headers are returned together with those of the query and the body.
 func (r *request) changes(headers lead.ValidationError, types ...string) ([]lead.Change, error) {
 	invalid := append(unknownParameters(r.query()), headers...)
-	switch {
-	case r.bodyErr != nil:
-		return nil, r.bodyErr
-	case slices.ContainsFunc(r.Header.Values("Content-Encoding"), func(coding string) bool { return !strings.EqualFold(coding, "identity") }):
-		return nil, errContentEncoding
-	case len(bytes.Trim(r.body, " \t\r\n")) > 0 && !hasType(r.Header, types):
-		return nil, errContentType
+	if err := r.checkBody(types...); err != nil {
+		return nil, err
 	}
 	changes, err := lead.ParseChanges(r.body)
 	var more lead.ValidationError

@@ -49,10 +49,6 @@ var (
 		status: http.StatusUnauthorized, kind: "authentication_error", code: "api_key_invalid",
 		message: "Send a valid API key: the header \"Authorization: Bearer sk_test_...\" or \"sk_live_...\".",
 	}
-	errBodyTooLarge = &problem{
-		status: http.StatusRequestEntityTooLarge, kind: invalidRequest, code: "body_too_large",
-		message: fmt.Sprintf("Send a body of at most %d bytes.", maxBody),
-	}
 	errContentType = &problem{
 		status: http.StatusUnsupportedMediaType, kind: invalidRequest, code: "content_type_unsupported",
 		message: "Send the body as JSON, with the header \"Content-Type: application/json\".",
@@ -75,6 +71,13 @@ func scopeMissing(needed apikey.Scopes) error {
 	return &problem{
 		status: http.StatusForbidden, kind: "permission_error", code: "scope_missing",
 		message: fmt.Sprintf("This API key lacks the scope %s. Use a key that has it.", needed),
+	}
+}
+
+func bodyTooLarge(limit int64) error {
+	return &problem{
+		status: http.StatusRequestEntityTooLarge, kind: invalidRequest, code: "body_too_large",
+		message: fmt.Sprintf("Send a body of at most %d bytes.", limit),
 	}
 }
 
@@ -144,11 +147,15 @@ func (w *response) fail(err error) {
 		return
 	}
 	p := problemOf(err)
+	w.setRetryAfter(p)
+	w.setJSON(p.status, fmt.Appendf(nil, `{"error":%s}`, ErrorJSON(err, w.requestID)))
+}
+
+func (w *response) setRetryAfter(p *problem) {
 	if p.retryAfter > 0 {
 		seconds := (p.retryAfter + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
 	}
-	w.setJSON(p.status, fmt.Appendf(nil, `{"error":%s}`, ErrorJSON(err, w.requestID)))
 }
 
 // Describe returns an error for callers who do not use HTTP: the code that a
@@ -161,7 +168,8 @@ func Describe(err error) (code, message string) {
 	return p.code, p.message
 }
 
-// ErrorJSON returns the JSON object that is the member "error" of an answer.
+// ErrorJSON returns the JSON object that is the member "error" of an answer. It
+// has no request id if requestID is "", as in a result of a batch.
 func ErrorJSON(err error, requestID string) []byte {
 	p := problemOf(err)
 	body := struct {
@@ -169,7 +177,7 @@ func ErrorJSON(err error, requestID string) []byte {
 		Code      string           `json:"code"`
 		Message   string           `json:"message"`
 		Param     *string          `json:"param"`
-		RequestID string           `json:"request_id"`
+		RequestID string           `json:"request_id,omitempty"`
 		Errors    []lead.Violation `json:"errors"`
 	}{p.kind, p.code, p.message, nil, requestID, []lead.Violation{}}
 	if len(p.violations) > 0 {

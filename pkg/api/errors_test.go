@@ -24,6 +24,10 @@ func (s failingStore) Create(context.Context, lead.Tenant, lead.Values, lead.Ide
 	return lead.Lead{}, false, s.fail()
 }
 
+func (s failingStore) CreateMany(_ context.Context, _ lead.Tenant, requests []lead.CreateRequest) []lead.CreateResult {
+	return slices.Repeat([]lead.CreateResult{{Err: s.fail()}}, len(requests))
+}
+
 func (s failingStore) Retrieve(context.Context, lead.Tenant, lead.ID) (lead.Lead, error) {
 	return lead.Lead{}, s.fail()
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -22,15 +21,15 @@ func etag(version int64) string {
 // precondition parses If-Match and If-None-Match (RFC 9110, sections 13.1.1 and
 // 13.1.2). Weak tags count only for If-None-Match.
 func (r *request) precondition() (lead.Precondition, lead.ValidationError) {
-	match, invalid := parseTags(r.Header, "If-Match", false)
-	noneMatch, more := parseTags(r.Header, "If-None-Match", true)
+	match, invalid := parseTags(r.Header.Values("If-Match"), "If-Match", false)
+	noneMatch, more := parseTags(r.Header.Values("If-None-Match"), "If-None-Match", true)
 	return lead.Precondition{Match: match, NoneMatch: noneMatch}, append(invalid, more...)
 }
 
-// parseTags returns the versions that a header lists, or nil where there is no
-// such header. What is not a tag of this API is skipped: it matches no version.
-func parseTags(h http.Header, name string, weak bool) (v *lead.Versions, invalid lead.ValidationError) {
-	lines := h.Values(name)
+// parseTags returns the versions that the lines of a header list, or nil where
+// there is no such header. What is not a tag of this API is skipped: it matches no
+// version.
+func parseTags(lines []string, name string, weak bool) (v *lead.Versions, invalid lead.ValidationError) {
 	if len(lines) == 0 {
 		return nil, nil
 	}

@@ -19,11 +19,12 @@ const (
 	maxWorkers = 32
 
 	// maxInFlight is how many reads may have been accepted and not yet taken
-	// their whole answer, and how many writes. It bounds memory.
+	// their whole answer, and how many writes. It bounds memory. A batch counts as
+	// eight, because its body may be that much larger.
 	maxInFlight = 1024
 
 	// maxBodies is how many bodies are read at once. Requests without a body do
-	// not wait for these.
+	// not wait for these. A batch counts as eight.
 	maxBodies = 1024
 )
 

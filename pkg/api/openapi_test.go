@@ -112,14 +112,20 @@ func (d *description) validate(schema part, value any) error {
 }
 
 // path returns the described path of a request.
-func (d *description) path(r *http.Request) (part, bool) {
+func (d *description) path(r *http.Request) (found part, ok bool) {
 	paths, _ := d.at(part{"", d.root}, "paths")
 	for template := range paths.value.(map[string]any) {
-		if matchesTemplate(template, r.URL.EscapedPath()) {
-			return d.at(paths, template)
+		if !matchesTemplate(template, r.URL.EscapedPath()) {
+			continue
 		}
+		// Two templates match the path of a batch.
+		path, _ := d.at(paths, template)
+		if _, ok := d.at(path, strings.ToLower(r.Method)); ok {
+			return path, true
+		}
+		found, ok = path, true
 	}
-	return part{}, false
+	return found, ok
 }
 
 // matchesTemplate reports whether a path matches a template, in which {name}

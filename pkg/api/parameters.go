@@ -87,9 +87,14 @@ func (r *request) idempotencyKey() (lead.IdempotencyKey, lead.ValidationError) {
 			Message: fmt.Sprintf("Send one Idempotency-Key of 1 to %d printable ASCII characters.", lead.MaxIdempotencyKey),
 		}}
 	}
+	return r.newKey(keys[0]), nil
+}
+
+// newKey returns the idempotency key with this text.
+func (r *request) newKey(text string) lead.IdempotencyKey {
 	source := "http"
 	if _, ok := trustedTenant(r.Context()); ok {
 		source = "direct"
 	}
-	return lead.IdempotencyKey{Source: source, Key: keys[0], TTL: keyTTL}, nil
+	return lead.IdempotencyKey{Source: source, Key: text, TTL: keyTTL}
 }

@@ -21,6 +21,7 @@ type Route struct {
 const (
 	collection = "/api/crm/lead"
 	member     = collection + "/{id}"
+	batchPath  = collection + "/batch"
 )
 
 // The routes of the API.
@@ -30,11 +31,12 @@ var (
 	RetrieveLead = Route{"retrieve-lead", http.MethodGet, member, (*API).retrieveLead, nil}
 	UpdateLead   = Route{"update-lead", http.MethodPatch, member, (*API).updateLead, nil}
 	DeleteLead   = Route{"delete-lead", http.MethodDelete, member, (*API).deleteLead, nil}
+	BatchLeads   = Route{"batch-leads", http.MethodPost, batchPath, (*API).batchLeads, nil}
 )
 
 // Routes returns all routes of the API.
 func Routes() []Route {
-	return []Route{CreateLead, ListLeads, RetrieveLead, UpdateLead, DeleteLead}
+	return []Route{CreateLead, ListLeads, RetrieveLead, UpdateLead, DeleteLead, BatchLeads}
 }
 
 // findRoute returns the route of a request, the id in its path, and the methods

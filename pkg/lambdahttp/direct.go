@@ -25,6 +25,7 @@ import (
 //	{"account":"acme","mode":"live","status":"Open","limit":20,"offset":0} list-leads
 //	{"account":"acme","mode":"live","id":"lead_...","lead":{...}}          update-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       delete-lead
+//	{"account":"acme","mode":"live","operations":[{...},...]}              batch-leads
 //
 // list-leads takes all parameters of the list, and "created_at":{"gte":"..."} for
 // created_at[gte]. retrieve-lead, update-lead and delete-lead also take "if_match":
@@ -48,6 +49,8 @@ func directMembers(route api.Route) []string {
 		return append(known, "limit", "offset", "status", "lead_owner", "email_id", "created_at", "starting_after", "ending_before")
 	case api.UpdateLead.Name:
 		return append(known, "id", "lead", "if_match")
+	case api.BatchLeads.Name:
+		return append(known, "operations")
 	}
 	return append(known, "id", "if_match")
 }
@@ -141,7 +144,11 @@ func directRequest(ctx context.Context, members map[string]jsontext.Value, route
 	if len(invalid) > 0 {
 		return nil, invalid
 	}
-	return newRequest(api.WithTenant(ctx, tenant), route.Method, u, header, members["lead"]), nil
+	body := members["lead"]
+	if given("operations") {
+		body = slices.Concat([]byte(`{"operations":`), members["operations"], []byte("}"))
+	}
+	return newRequest(api.WithTenant(ctx, tenant), route.Method, u, header, body), nil
 }
 
 // directError returns the function's error for the body of an HTTP error. Its

@@ -27,55 +27,82 @@ var (
 // members are fields. An empty body, or one of white space only, counts as {}.
 // Members that only the server sets (id, created_at, updated_at) are ignored. The
 // error is a [*SyntaxError], or a [ValidationError] with every violation found.
-func ParseChanges(body []byte) ([]Change, error) {
-	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
-		return nil, nil
-	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(body))
-	changes, invalid, err := readObject(d)
-	if err != nil {
-		return nil, syntaxError(err)
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, syntaxError(errTrailing)
-	}
-	if len(invalid) > 0 {
-		return nil, invalid
-	}
-	return changes, nil
-}
-
-func readObject(d *jsontext.Decoder) (changes []Change, invalid ValidationError, err error) {
-	if t, err := d.ReadToken(); err != nil {
-		return nil, nil, err
-	} else if t.Kind() != '{' {
-		return nil, nil, errNoObject
-	}
-	for d.PeekKind() != '}' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return nil, nil, err
-		}
-		name := t.String()
+func ParseChanges(body []byte) (changes []Change, err error) {
+	var invalid ValidationError
+	err = parseObject(body, func(d *jsontext.Decoder, name string) error {
 		i := fieldNamed(name)
 		if i < 0 {
 			if !slices.Contains(readOnly, name) {
 				invalid = append(invalid, unknownField(name))
 			}
-			if err := skipValue(d); err != nil {
-				return nil, nil, err
-			}
-			continue
+			return skipValue(d)
 		}
 		value, violations, err := readValue(d, &Fields[i])
-		if err != nil {
-			return nil, nil, err
-		}
 		changes = append(changes, Change{i, value})
 		invalid = append(invalid, violations...)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(invalid) > 0:
+		return nil, invalid
 	}
-	_, err = d.ReadToken()
-	return changes, invalid, err
+	return changes, nil
+}
+
+// Member is a member of a JSON object. Inside of the value, names may occur twice
+// and strings may be invalid Unicode.
+type Member struct {
+	Name  string
+	Value jsontext.Value
+}
+
+// ParseMembers returns the members of a body of one JSON object, in their order. An
+// empty body, or one of white space only, counts as {}. The error is a
+// [*SyntaxError].
+func ParseMembers(body []byte) (members []Member, err error) {
+	names := map[string]bool{}
+	err = parseObject(body, func(d *jsontext.Decoder, name string) error {
+		if names[name] {
+			return jsontext.ErrDuplicateName
+		}
+		names[name] = true
+		value, err := d.ReadValue()
+		members = append(members, Member{name, value.Clone()})
+		return err
+	}, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return members, err
+}
+
+// parseObject parses a body of one JSON object. It calls readMember for each
+// member, after its name. The error is a [*SyntaxError].
+func parseObject(body []byte, readMember func(d *jsontext.Decoder, name string) error, options ...jsontext.Options) error {
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), options...)
+	if t, err := d.ReadToken(); err != nil {
+		return syntaxError(err)
+	} else if t.Kind() != '{' {
+		return syntaxError(errNoObject)
+	}
+	for d.PeekKind() != '}' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return syntaxError(err)
+		}
+		if err := readMember(d, t.String()); err != nil {
+			return syntaxError(err)
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return syntaxError(err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return syntaxError(errTrailing)
+	}
+	return nil
 }
 
 // readValue reads the value of a field, and says what is wrong with it. err is

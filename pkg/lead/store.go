@@ -52,6 +52,10 @@ type Store interface {
 	// known yet.
 	Create(ctx context.Context, t Tenant, values Values, key IdempotencyKey) (created Lead, replayed bool, err error)
 
+	// CreateMany creates many leads, in their order, and returns a result for
+	// each. It has the guarantees of Create for each lead, and costs less.
+	CreateMany(ctx context.Context, t Tenant, requests []CreateRequest) []CreateResult
+
 	// Retrieve returns the lead, or ErrNotFound. It sees every earlier write.
 	Retrieve(ctx context.Context, t Tenant, id ID) (Lead, error)
 

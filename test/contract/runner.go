@@ -3,6 +3,7 @@ package contract
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -200,7 +201,7 @@ func (r *runner) sendPending() error {
 	}
 	wg.Wait()
 	for _, resp := range r.responses {
-		if resp.status == http.StatusCreated {
+		if resp.status == http.StatusCreated || len(resp.createdByBatch()) > 0 {
 			r.created = append(r.created, resp)
 		}
 	}
@@ -270,9 +271,30 @@ func (r *runner) deleteLeads() {
 	for _, created := range r.created {
 		id, _ := lookUp(created.body, ".id") // without an id there is nothing to delete: 404
 		r.key = created.request.key
-		resp, err := r.send(context.WithoutCancel(r.t.Context()), r.newRequest(http.MethodDelete, "/api/crm/lead/"+textOf(id), nil))
-		if err != nil || resp.status != http.StatusOK && resp.status != http.StatusNotFound {
-			r.t.Errorf("deleting %s, which the script created: status %d, error %v", id, resp.status, err)
+		for _, id := range append(created.createdByBatch(), textOf(id)) {
+			resp, err := r.send(context.WithoutCancel(r.t.Context()), r.newRequest(http.MethodDelete, "/api/crm/lead/"+id, nil))
+			if err != nil || resp.status != http.StatusOK && resp.status != http.StatusNotFound {
+				r.t.Errorf("deleting %s, which the script created: status %d, error %v", id, resp.status, err)
+			}
 		}
 	}
+}
+
+// createdByBatch returns the ids of the leads that a batch created.
+func (resp *response) createdByBatch() (ids []string) {
+	var body struct {
+		Results []struct {
+			Status int
+			Lead   struct{ ID string }
+		}
+	}
+	if json.Unmarshal(resp.body, &body) != nil {
+		return nil
+	}
+	for _, result := range body.Results {
+		if result.Status == http.StatusCreated {
+			ids = append(ids, result.Lead.ID)
+		}
+	}
+	return ids
 }
