@@ -32,9 +32,6 @@ const (
 	apiError         = "api_error"
 )
 
-// maxViolations is how many violations an error lists.
-const maxViolations = 100
-
 // Errors that are found without the store.
 var (
 	errRouteUnknown = &problem{
@@ -97,7 +94,7 @@ func problemOf(err error) *problem {
 	case errors.As(err, &invalid):
 		return &problem{
 			status: http.StatusBadRequest, kind: invalidRequest, code: string(invalid[0].Code), message: invalid[0].Message,
-			violations: invalid[:min(len(invalid), maxViolations)],
+			violations: invalid[:min(len(invalid), lead.MaxViolations)],
 		}
 	case errors.As(err, &syntax):
 		return &problem{status: http.StatusBadRequest, kind: invalidRequest, code: "json_invalid", message: syntax.Message}

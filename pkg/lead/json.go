@@ -26,13 +26,14 @@ var (
 // ParseChanges parses the body of a create or an update: one JSON object whose
 // members are fields. An empty body, or one of white space only, counts as {}.
 // Members that only the server sets (id, created_at, updated_at) are ignored. The
-// error is a [*SyntaxError], or a [ValidationError] with every violation found.
+// error is a [*SyntaxError], or a [ValidationError] with every violation found. After
+// [MaxViolations] it skips unknown names, because suggesting another takes time.
 func ParseChanges(body []byte) (changes []Change, err error) {
 	var invalid ValidationError
 	err = parseObject(body, func(d *jsontext.Decoder, name string) error {
 		i := fieldNamed(name)
 		if i < 0 {
-			if !slices.Contains(readOnly, name) {
+			if len(invalid) < MaxViolations && !slices.Contains(readOnly, name) {
 				invalid = append(invalid, unknownField(name))
 			}
 			return skipValue(d)

@@ -362,3 +362,44 @@ func wantRoundTrip(t *testing.T, changes []Change) {
 		t.Errorf("the lead is\n%s\nwas\n%s", second, answer)
 	}
 }
+
+func TestParseChangesSkipsUnknownNamesAfterManyViolations(t *testing.T) {
+	var names []string
+	for i := range 3 * MaxViolations {
+		names = append(names, fmt.Sprintf(`"unknown%d":1`, i))
+	}
+	_, err := ParseChanges([]byte("{" + strings.Join(names, ",") + "}"))
+	var invalid ValidationError
+	if !errors.As(err, &invalid) || len(invalid) != MaxViolations {
+		t.Errorf("%d violations, error %v", len(invalid), err)
+	}
+}
+
+func TestParseMembers(t *testing.T) {
+	for body, want := range map[string]string{
+		``:                                `[]`,
+		` {} `:                            `[]`,
+		`{"a":{"b":1,"b":2},"":"\ud800"}`: `[{a {"b":1,"b":2}} { "\ud800"}]`,
+		`{"a":1,"a":1}`:                   `a name occurs twice in one object.`,
+		`{"a":1,"\u0061":1}`:              `a name occurs twice in one object.`,
+		`[]`:                              `it is not an object`,
+		`null`:                            `it is not an object`,
+		`{"a":1} {}`:                      `something follows the object`,
+		`{"a":1`:                          `it ends too early`,
+		`{"a":[1,}`:                       `it is not well formed`,
+		"\ufeff{}":                        `it is not well formed`,
+	} {
+		members, err := ParseMembers([]byte(body))
+		got := fmt.Sprint(members)
+		if err != nil {
+			var syntax *SyntaxError
+			if !errors.As(err, &syntax) {
+				t.Errorf("%s: the error is a %T", body, err)
+			}
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is %s, want %s", body, got, want)
+		}
+	}
+}

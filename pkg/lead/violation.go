@@ -16,6 +16,9 @@ const (
 	ParameterTooLong Code = "parameter_too_long"
 )
 
+// MaxViolations is how many violations an error lists for a client.
+const MaxViolations = 100
+
 // Violation says what is wrong with a parameter or field and what to do about it.
 type Violation struct {
 	Param   string `json:"param"`
