@@ -9,7 +9,7 @@
 //	authorize   the API key and its scopes: 401, 403               auth.go
 //	readBody    the body, within a time limit: 503                 body.go
 //	limiter     the number of requests in flight: 503              limiter.go
-//	endpoint    parameters, the store, the answer                  leads.go
+//	endpoint    parameters, the store, the answer                  leads.go, batch.go
 //	page        a file, which needs no key                         page.go
 //	fail        turns an error into a status and a body            errors.go
 package api

@@ -49,7 +49,7 @@ func TestTenantsAreIsolated(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%s/%s %s", other, route.Name, method, variant), func(t *testing.T) {
 						id := strings.TrimPrefix(path, collection+"/")
 						target := strings.ReplaceAll(route.Path, "{id}", id)
-						for _, body := range bodies(method) {
+						for _, body := range bodies(route, id) {
 							got := here.send(t, other, method, target, body, variants[variant]...)
 							want := empty.send(t, other, method, target, body, variants[variant]...)
 							if got, want := got.masked(id), want.masked(id); got != want {
@@ -69,13 +69,19 @@ func TestTenantsAreIsolated(t *testing.T) {
 	}
 }
 
-// bodies returns the bodies to send with a method: none, and for methods that take
-// a body one that would change a lead and two that are refused.
-func bodies(method string) []string {
-	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-		return []string{"", `{"lead_name":"Eve","status":null}`, `{"nope":1}`, "["}
+// bodies returns the bodies to send to a route: none, and for methods that take a
+// body one that would change the lead and two that are refused.
+func bodies(route api.Route, id string) []string {
+	switch route.Method {
+	case http.MethodGet, http.MethodDelete:
+		return []string{""}
 	}
-	return []string{""}
+	valid := `{"lead_name":"Eve","status":null}`
+	if route.Name == api.BatchLeads.Name {
+		valid = batchOf(`{"method":"update","id":"`+id+`","lead":`+valid+`}`, `{"method":"delete","id":"`+id+`"}`,
+			`{"method":"delete","id":"`+id+`","if_match":1}`, `{"method":"create","lead":{"lead_name":"Grace"},"idempotency_key":"order-1"}`)
+	}
+	return []string{"", valid, `{"nope":1}`, "["}
 }
 
 // newEmptyFixture returns a fixture with the same keys and another table, which is

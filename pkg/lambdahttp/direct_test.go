@@ -166,6 +166,25 @@ func TestDirectCall(t *testing.T) {
 			}
 		}
 	})
+	t.Run("runs a batch", func(t *testing.T) {
+		for _, c := range []struct{ event, want string }{
+			// The key k of direct calls was used with another lead above.
+			{`"operations":[{"method":"create","lead":{"lead_name":"Ada"},"idempotency_key":"k"},{"method":"create","lead":{"lead_name":"Bob"},"idempotency_key":"k"}]`,
+				`{"results":[{"status":201,"etag":"\"1\"","replayed":true,"lead":` + created + `},{"status":409,"error":{"type":"idempotency_error",`},
+			{`"operations":[]`, "parameter_invalid: Send a list of 1 to 100 operations."},
+			{`"operations":[{"method":"get"}]`, "parameter_invalid: Send create"},
+			{`"operations":null`, "parameter_invalid: "},
+			{`"lead":{}`, "parameter_unknown: "},
+			{`"operations":[{"method":"create","lead":{"city":"` + strings.Repeat("x", 1<<20) + `"}}]`, "body_too_large: Send a body of at most 1048576 bytes."},
+		} {
+			if got := f.call(t, "batch-leads", `{`+acme+`,`+c.event+`}`); !strings.HasPrefix(got, c.want) {
+				t.Errorf("%.200s: %.300s, want %s", c.event, got, c.want)
+			}
+		}
+		if got := f.call(t, "batch-leads", `{`+acme+`}`); !strings.HasPrefix(got, "parameter_invalid: ") {
+			t.Errorf("without operations: %s", got)
+		}
+	})
 	t.Run("fails with unavailable when the database cannot be reached", func(t *testing.T) {
 		f.meter.Fault = func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
 			return nil, errors.New("connection refused")
@@ -270,6 +289,7 @@ func TestDirectSamples(t *testing.T) {
 		{"retrieve-lead", "direct-retrieve", "resource_missing: "},
 		{"update-lead", "direct-update", "resource_missing: "},
 		{"delete-lead", "direct-delete", "resource_missing: "},
+		{"batch-leads", "direct-batch", `"lead_name":"Grace Hopper"`},
 	} {
 		event, err := os.ReadFile("../../events/" + c.event + ".json")
 		if err != nil {

@@ -43,6 +43,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"list-leads", request("GET", collection, ""), []string{`"statusCode":200`, string(existing)}},
 		{"update-lead", request("PATCH", member, `{"city":"Bern"}`), []string{`"statusCode":200`, "Bern"}},
 		{"delete-lead", request("DELETE", member, ""), []string{`"statusCode":200`, "deleted"}},
+		{"batch-leads", request("POST", collection+"/batch", `{"operations":[{"method":"create","lead":{"city":"Biel"}}]}`), []string{`"statusCode":200`, "Biel"}},
 		{"unmatched", request("GET", "/", ""), []string{`"statusCode":404`, "route_unknown", `"Request-Id":"the-request"`}},
 		{"docs", request("GET", "/docs", ""), []string{`"statusCode":200`, "rapi-doc", `"Request-Id":"the-request"`}},
 		{"ingest-leads", []byte(`{"leads":[{"city":"Genf"}]}`), []string{"lead_"}},

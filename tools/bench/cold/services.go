@@ -188,6 +188,8 @@ func (s *services) eventFor(ctx context.Context, function string) (event, error)
 	case "delete-lead":
 		id, err := s.createLead(ctx)
 		return event{s.request("DELETE", id, ""), `\"deleted\":true`}, err
+	case "batch-leads":
+		return event{s.request("POST", "batch", `{"operations":[{"method":"create","lead":`+sample+`}]}`), `\"status\":201`}, nil
 	case "unmatched":
 		return event{s.request("PUT", "", ""), `"statusCode":405`}, nil
 	case "ingest-leads":
