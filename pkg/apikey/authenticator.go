@@ -33,11 +33,10 @@ const (
 	// cacheSize limits the memory that requests with invented keys can use to
 	// less than a megabyte.
 	cacheSize = 2048
-)
 
-// errCancelled is the error of a shared read whose first caller was cancelled. The
-// other callers start a new read.
-var errCancelled = errors.New("the read of the API key was cancelled")
+	// readTimeout limits a read of the Store, also when nobody waits for it.
+	readTimeout = 10 * time.Second
+)
 
 // An Authenticator finds the API key that a client sent. It caches what it reads
 // for CacheAge, including that a key does not exist. It is safe for concurrent
@@ -98,27 +97,26 @@ func (a *Authenticator) isValid(key Key, text string, mode lead.Mode) bool {
 }
 
 // findKey returns the key with the id from the cache or the store, or the zero
-// Key if there is none. Concurrent calls for the same key share one read.
+// Key if there is none. Concurrent calls for the same key share one read, which
+// does not end when one of them is cancelled.
 func (a *Authenticator) findKey(ctx context.Context, id string) (Key, error) {
-	for ctx.Err() == nil {
-		if e, ok := a.cache.Get(id); ok && isFresh(e.readAt, a.now()) {
-			return e.key, nil
-		}
-		read := a.reads.DoChan(id, func() (any, error) { return a.readKey(ctx, id) })
-		select {
-		case <-ctx.Done():
-		case result := <-read:
-			if result.Err != errCancelled {
-				return result.Val.(Key), result.Err
-			}
-		}
+	if e, ok := a.cache.Get(id); ok && isFresh(e.readAt, a.now()) {
+		return e.key, nil
 	}
-	return Key{}, ctx.Err()
+	read := a.reads.DoChan(id, func() (any, error) { return a.readKey(context.WithoutCancel(ctx), id) })
+	select {
+	case <-ctx.Done():
+		return Key{}, ctx.Err()
+	case result := <-read:
+		return result.Val.(Key), result.Err
+	}
 }
 
 // readKey reads a key from the store and caches the result, unless it is an
-// error. It returns errCancelled if it fails after ctx ended.
+// error.
 func (a *Authenticator) readKey(ctx context.Context, id string) (key Key, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	defer func() {
 		// This is not the goroutine of a request, so nothing else recovers.
 		if p := recover(); p != nil {
@@ -132,11 +130,8 @@ func (a *Authenticator) readKey(ctx context.Context, id string) (key Key, err er
 	if errors.Is(err, ErrNotFound) {
 		key, err = Key{}, nil
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		a.cache.Add(id, entry{key, readAt})
-	case ctx.Err() != nil:
-		err = errCancelled
 	}
 	return key, err
 }

@@ -269,7 +269,7 @@ func TestAuthenticatorSharesReads(t *testing.T) {
 
 	runWithFakeTime(t, "a cancelled request does not make the others fail", func(t *testing.T) {
 		store, auth, text, key := setup(t)
-		store.delay = time.Minute
+		store.delay = readTimeout - time.Second
 		ctx, cancel := context.WithCancel(t.Context())
 		var callers sync.WaitGroup
 		callers.Go(func() {
@@ -292,7 +292,7 @@ func TestAuthenticatorSharesReads(t *testing.T) {
 
 	runWithFakeTime(t, "a waiting request can be cancelled", func(t *testing.T) {
 		store, auth, text, _ := setup(t)
-		store.delay = time.Minute
+		store.delay = readTimeout - time.Second
 		go auth.Authenticate(t.Context(), text)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -300,7 +300,15 @@ func TestAuthenticatorSharesReads(t *testing.T) {
 		if _, err := auth.Authenticate(ctx, text); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the exceeded deadline", err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(store.delay)
+	})
+
+	runWithFakeTime(t, "a read ends when the store does not answer", func(t *testing.T) {
+		store, auth, text, _ := setup(t)
+		store.delay = time.Hour
+		if _, err := auth.Authenticate(t.Context(), text); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the exceeded deadline", err)
+		}
 	})
 
 	runWithFakeTime(t, "a panic in the store becomes an error with a stack trace", func(t *testing.T) {
