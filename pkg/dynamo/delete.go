@@ -15,9 +15,6 @@ import (
 // rows and counts it as deleted. If the table has filters, Delete reads the lead
 // first, to know its rows.
 func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, precondition lead.Precondition) error {
-	if err := validatePrecondition(precondition); err != nil {
-		return err
-	}
 	if len(t.Filters) == 0 {
 		was, err := t.deleteLead(ctx, tenant, id, place{}, notIndexed, precondition)
 		if err != nil || was == nil {

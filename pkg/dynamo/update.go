@@ -48,9 +48,6 @@ func nonceSet(era int64) string { return "n" + itoa(era%nonceSets) }
 // changes that lists are filtered by. Fields that are not in changes stay as they
 // are, even if another update changes them at the same time.
 func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, changes []lead.Change, precondition lead.Precondition) (lead.Lead, error) {
-	if err := validatePrecondition(precondition); err != nil {
-		return lead.Lead{}, err
-	}
 	if len(changes) == 0 {
 		return t.retrieveMatching(ctx, tenant, id, precondition)
 	}

@@ -148,8 +148,8 @@ type Precondition struct {
 
 // Versions is a set of versions of a lead.
 type Versions struct {
-	Any  bool // every version
-	List []int64
+	Any  bool    // every version
+	List []int64 // at most 100
 }
 
 // Holds reports whether a lead at this version meets the precondition.
