@@ -82,8 +82,6 @@ func (t *Table) retrieveMatching(ctx context.Context, tenant lead.Tenant, id lea
 // getItem reads an item with strong consistency. It returns nil if there is no
 // such item.
 func (t *Table) getItem(ctx context.Context, key item) (item, error) {
-	ctx, cancel := withRetryDeadline(ctx)
-	defer cancel()
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &t.name, Key: key, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, toStoreError(err)

@@ -40,8 +40,6 @@ func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 	if _, err := t.List(ctx, k.Tenant, lead.ListQuery{Limit: 1}); err != nil {
 		return err
 	}
-	ctx, cancel := withRetryDeadline(ctx)
-	defer cancel()
 	// The condition never lets a put replace an item: an attempt that arrives
 	// late must not restore a key that was revoked in the meantime.
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
@@ -122,8 +120,6 @@ func (t *Table) ListKeys(ctx context.Context, account string) ([]apikey.Key, err
 // RevokeKey revokes a key for good. If the key is revoked already, it keeps the
 // earlier time. RevokeKey returns [apikey.ErrNotFound] if there is no such key.
 func (t *Table) RevokeKey(ctx context.Context, id string, at time.Time) error {
-	ctx, cancel := withRetryDeadline(ctx)
-	defer cancel()
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName:                 &t.name,
 		Key:                       apiKeyKey(id),

@@ -16,8 +16,6 @@ const tenantsPartition = "tenants"
 
 // addTenant adds a tenant to those that Tenants returns.
 func (t *Table) addTenant(ctx context.Context, tenant lead.Tenant) error {
-	ctx, cancel := withRetryDeadline(ctx)
-	defer cancel()
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: itemKey(tenantsPartition, tenantName(tenant))})
 	if err != nil {
 		return toStoreError(err)

@@ -14,83 +14,66 @@ import (
 // The files in a data directory.
 const (
 	dataFile = "leads.db"    // the SQLite database; SQLite adds files beside it
-	infoFile = "engine.json" // an engineInfo; the running engine holds a lock on it
+	lockFile = "engine.json" // an engineInfo; the running engine holds a lock on it
 )
 
-// engineInfo is the content of engine.json. It is valid while the file is
-// locked. The lock also prevents a second engine over the same data.
+// engineInfo is the content of lockFile. It is valid while the file is locked. The
+// lock also prevents a second engine over the same data.
 type engineInfo struct {
 	Endpoint string `json:"endpoint"`
 	PID      int    `json:"pid"` // of the engine
 }
 
-// lockDir creates the data directory if needed and returns engine.json, locked. An
-// engine that inherits the file keeps the lock until it ends.
+// lockDir creates the data directory and its files if needed, for the owner only,
+// and returns lockFile, locked. An engine that inherits the file keeps the lock
+// until it ends.
 func lockDir(dir string) (*os.File, error) {
-	info, err := createFiles(dir)
+	file, err := createFiles(dir)
 	if err != nil {
 		return nil, fmt.Errorf("the data directory cannot be used, give another: %w", err)
 	}
-	if err := lockFile(info); err != nil {
-		info.Close()
-		if err == syscall.EWOULDBLOCK {
-			return nil, fmt.Errorf("another process uses the data in %s: end it (leads serve) or give another data directory", dir)
-		}
-		return nil, fmt.Errorf("the data directory %s cannot be locked, give one on a local disk: %w", dir, err)
+	err = tryLock(file, true)
+	for i := 0; i < 10 && err == syscall.EWOULDBLOCK; i++ { // Running holds the lock for a moment
+		time.Sleep(20 * time.Millisecond)
+		err = tryLock(file, true)
 	}
-	return info, nil
+	if err == nil {
+		return file, nil
+	}
+	file.Close()
+	if err == syscall.EWOULDBLOCK {
+		return nil, fmt.Errorf("another process uses the data in %s: end it (leads serve) or give another data directory", dir)
+	}
+	return nil, fmt.Errorf("the data directory %s cannot be locked, give one on a local disk: %w", dir, err)
 }
 
-// createFiles creates the data directory and its files if needed, for the owner
-// only, and returns engine.json.
+// createFiles creates the data directory and its files, and returns lockFile.
 func createFiles(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	// SQLite would create this file readable for everyone. It gives the files
-	// that it adds later the mode of this one.
-	data, err := openPrivate(filepath.Join(dir, dataFile))
+	// SQLite would create this file readable for everyone. It gives the files that
+	// it adds later the mode of this one.
+	data, err := os.OpenFile(filepath.Join(dir, dataFile), os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	data.Close()
-	return openPrivate(filepath.Join(dir, infoFile))
-}
-
-func openPrivate(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-}
-
-// lockFile locks the file. It tries for 200 ms, because Running holds the lock
-// for a moment.
-func lockFile(file *os.File) (err error) {
-	for range 10 {
-		err = tryLock(file, true)
-		if err != syscall.EWOULDBLOCK {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return err
+	return os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 }
 
 func writeInfo(file *os.File, info engineInfo) error {
-	text, err := json.Marshal(info)
-	if err != nil {
-		return err
-	}
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	_, err = file.WriteAt(append(text, '\n'), 0)
-	return err
+	return json.NewEncoder(file).Encode(info)
 }
 
 // Running returns the endpoint of the engine that runs over the data in dir. ok
 // is false if none does. The error is not nil while the engine is starting, or
 // if engine.json cannot be read.
 func Running(dir string) (endpoint string, ok bool, err error) {
-	file, err := os.Open(filepath.Join(dir, infoFile))
+	file, err := os.Open(filepath.Join(dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false, nil
 	}

@@ -3,7 +3,6 @@ package localdb
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -80,40 +80,23 @@ func download(ctx context.Context, pkg npmPackage, path string) error {
 // installPackage installs the package in dir with npm, because npm knows the
 // user's registry, proxy and certificates.
 func installPackage(ctx context.Context, pkg npmPackage, dir string) error {
-	npm := exec.CommandContext(ctx, "npm", "install", pkg.name+"@"+version, "--prefix", dir, "--json",
+	npm := exec.CommandContext(ctx, "npm", "install", pkg.name+"@"+version, "--prefix", dir, "--loglevel=error",
 		"--ignore-scripts", "--no-save", "--no-package-lock", "--no-audit", "--no-fund",
 		// With its own settings, npm needs more than a minute to report a missing network.
 		"--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 	npm.WaitDelay = time.Second // for the processes that npm started
-	output, err := npm.Output()
+	_, err := npm.Output()
+	var failed *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):
 		return errors.New("npm is missing, which fetches the database engine: install Node.js 20 or newer from https://nodejs.org, or set DYNAMODB_ENDPOINT to the address of another engine")
-	case err != nil:
-		return describeNPMError(pkg, output, err)
+	case errors.As(err, &failed):
+		reason, _, _ := strings.Cut(string(failed.Stderr), "\n")
+		return fmt.Errorf("npm cannot fetch the database engine %s@%s (%s): check the network and npm's registry and proxy (npm config list), or set DYNAMODB_ENDPOINT to the address of another engine", pkg.name, version, reason)
 	}
-	return nil
-}
-
-// describeNPMError returns an error that says what to do after npm failed with
-// this output.
-func describeNPMError(pkg npmPackage, output []byte, err error) error {
-	var failure struct {
-		Error struct{ Code string }
-	}
-	if json.Unmarshal(output, &failure) != nil || failure.Error.Code == "" {
-		return fmt.Errorf("npm failed to fetch the database engine, run npm install %s@%s to see why: %w", pkg.name, version, err)
-	}
-	switch code := failure.Error.Code; code {
-	case "E404", "ETARGET":
-		return fmt.Errorf("npm's registry does not have the database engine (%s@%s): set DYNAMODB_ENDPOINT to the address of another engine, such as DynamoDB Local", pkg.name, version)
-	case "EINTEGRITY":
-		return fmt.Errorf("npm received a damaged database engine (%s): run npm cache clean --force and try again", code)
-	default:
-		return fmt.Errorf("npm cannot fetch the database engine (%s): check the network and npm's proxy and registry settings (npm config list), then try again", code)
-	}
+	return err
 }
 
 // verifyProgram compares the program with the known hash of the package.

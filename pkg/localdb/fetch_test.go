@@ -61,8 +61,8 @@ func TestFetch(t *testing.T) {
 	for outcome, c := range map[string]struct{ env, want string }{
 		"without npm it names Node.js":    {"PATH=" + t.TempDir(), "install Node.js"},
 		"without a home it names HOME":    {"HOME=\nXDG_CACHE_HOME=", "set HOME"},
-		"without a network it says so":    {"npm_config_registry=http://127.0.0.1:1", "(ECONNREFUSED): check the network"},
-		"a registry without it is named":  {"npm_config_registry=" + registry(t, nil), "npm's registry does not have the database engine"},
+		"without a network it says so":    {"npm_config_registry=http://127.0.0.1:1", "(npm error code ECONNREFUSED): check the network"},
+		"a registry without it is named":  {"npm_config_registry=" + registry(t, nil), "(npm error code E404): check the network and npm's registry"},
 		"another program is refused":      {"npm_config_registry=" + registry(t, tarball(t, "dynoxide")), "is not the known one"},
 		"a package without it is refused": {"npm_config_registry=" + registry(t, tarball(t, "other")), "a package without the database engine"},
 		"a page of HTML is refused":       {"npm_config_registry=" + registry(t, []byte("<html>")), "npm cannot fetch the database engine"},

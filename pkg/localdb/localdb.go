@@ -20,7 +20,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -46,10 +45,11 @@ type Options struct {
 type Engine struct {
 	endpoint  string
 	cmd       *exec.Cmd
-	listening chan struct{} // closed when the engine listens
-	stopping  atomic.Bool
-	done      chan struct{} // closed when the engine has ended
-	output    []string      // the last lines of output; complete when done is closed
+	stop      context.CancelFunc // ends the process
+	listening chan struct{}      // closed when the engine listens
+	done      chan struct{}      // closed when the engine has ended
+	output    []string           // the last lines of output
+	err       error              // see Err; set before done is closed
 }
 
 const (
@@ -76,16 +76,16 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 	if o.Data == Memory {
 		return launch(ctx, program, o, nil)
 	}
-	info, err := lockDir(o.Data)
+	file, err := lockDir(o.Data)
 	if err != nil {
 		return nil, err
 	}
-	defer info.Close() // the engine keeps the lock
-	e, err := launch(ctx, program, o, info)
+	defer file.Close() // the engine keeps the lock
+	e, err := launch(ctx, program, o, file)
 	if err != nil {
 		return nil, err
 	}
-	if err := writeInfo(info, engineInfo{e.endpoint, e.cmd.Process.Pid}); err != nil {
+	if err := writeInfo(file, engineInfo{e.endpoint, e.cmd.Process.Pid}); err != nil {
 		e.Stop()
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func Start(ctx context.Context, o Options) (*Engine, error) {
 }
 
 // launch runs the program on a free port. Another process can take the port
-// before the engine does; launch then tries another port. info is the locked
-// engine.json of the data directory, or nil for data in memory.
-func launch(ctx context.Context, program string, o Options, info *os.File) (*Engine, error) {
+// before the engine does; launch then tries another port. lock is the locked
+// file of the data directory, or nil for data in memory.
+func launch(ctx context.Context, program string, o Options, lock *os.File) (*Engine, error) {
 	for attempt := 1; ; attempt++ {
 		port, err := findFreePort(o.Host)
 		if err != nil {
@@ -103,21 +103,30 @@ func launch(ctx context.Context, program string, o Options, info *os.File) (*Eng
 		}
 		e := &Engine{
 			endpoint:  "http://" + net.JoinHostPort(o.Host, port),
-			cmd:       exec.Command(program, "serve", "--host", o.Host, "--port", port),
 			listening: make(chan struct{}),
 			done:      make(chan struct{}),
 		}
+		var processCtx context.Context
+		processCtx, e.stop = context.WithCancel(context.Background())
+		e.cmd = exec.CommandContext(processCtx, program, "serve", "--host", o.Host, "--port", port)
+		e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
+		e.cmd.WaitDelay = stopTimeout
 		e.cmd.SysProcAttr = processAttributes()
-		if info != nil {
+		if lock != nil {
 			e.cmd.Args = append(e.cmd.Args, "--db-path", filepath.Join(o.Data, dataFile))
-			e.cmd.ExtraFiles = []*os.File{info}
+			e.cmd.ExtraFiles = []*os.File{lock}
 		}
-		err = e.start(ctx)
-		if err == nil {
+		go e.run(processCtx)
+		select {
+		case <-e.listening:
 			return e, nil
-		}
-		if attempt == 5 || !strings.Contains(err.Error(), "already in use") {
-			return nil, err
+		case <-ctx.Done():
+			e.Stop()
+			return nil, ctx.Err()
+		case <-e.done:
+			if attempt == 5 || !strings.Contains(e.err.Error(), "already in use") {
+				return nil, e.err
+			}
 		}
 	}
 }
@@ -132,41 +141,27 @@ func findFreePort(host string) (string, error) {
 	return port, err
 }
 
-// start starts the process and waits until it listens.
-func (e *Engine) start(ctx context.Context) error {
-	started := make(chan error)
-	go e.run(started)
-	if err := <-started; err != nil {
-		return fmt.Errorf("the engine's program does not run, delete it so that it is fetched again: %w", err)
-	}
-	select {
-	case <-e.listening:
-		return nil
-	case <-e.done:
-		return e.Err()
-	case <-ctx.Done():
-		e.Stop()
-		return ctx.Err()
-	}
-}
-
-// run starts the process, reports that on started, and returns when the process
-// has ended.
-func (e *Engine) run(started chan<- error) {
+// run runs the process to its end. ctx is done when Stop was called.
+func (e *Engine) run(ctx context.Context) {
 	// Linux kills an engine when the thread that started it ends (see
 	// PR_SET_PDEATHSIG in prctl(2)), so this thread must live as long.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer close(e.done)
 	output, err := e.cmd.StderrPipe()
 	if err == nil {
 		e.cmd.Stdout = e.cmd.Stderr
 		err = e.cmd.Start()
 	}
-	started <- err
-	if err == nil {
-		e.readOutput(output)
-		e.cmd.Wait() // sets e.cmd.ProcessState
-		close(e.done)
+	if err != nil {
+		e.err = fmt.Errorf("the engine's program does not run, delete it so that it is fetched again: %w", err)
+		return
+	}
+	e.readOutput(output)
+	e.cmd.Wait() // sets e.cmd.ProcessState
+	if ctx.Err() == nil {
+		e.err = fmt.Errorf("the engine ended (%s) and its last output was %q: try again, and use another data directory if the output is the same",
+			e.cmd.ProcessState, strings.Join(e.output, " "))
 	}
 }
 
@@ -194,28 +189,13 @@ func (e *Engine) Endpoint() string { return e.endpoint }
 func (e *Engine) Done() <-chan struct{} { return e.done }
 
 // Err returns, after Done is closed, why the engine ended, with its last output.
-// It returns nil if Stop ended it normally.
-func (e *Engine) Err() error {
-	// An engine that has just started dies of SIGTERM; later it exits with 0.
-	status, ok := e.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if e.stopping.Load() && ok && (status.ExitStatus() == 0 || status.Signal() == syscall.SIGTERM) {
-		return nil
-	}
-	return fmt.Errorf("the engine ended (%s) and its last output was %q: try again, and use another data directory if the output is the same",
-		e.cmd.ProcessState, strings.Join(e.output, " "))
-}
+// It returns nil if Stop ended it.
+func (e *Engine) Err() error { return e.err }
 
 // Stop ends the engine and returns when it has ended, after a few seconds at
 // most. It returns the same error as Err. It may be called more than once.
 func (e *Engine) Stop() error {
-	e.stopping.Store(true)
-	// Signal and Kill fail only if the process has already ended.
-	e.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-e.done:
-	case <-time.After(stopTimeout):
-		e.cmd.Process.Kill()
-		<-e.done
-	}
-	return e.Err()
+	e.stop()
+	<-e.done
+	return e.err
 }
