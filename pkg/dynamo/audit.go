@@ -85,7 +85,7 @@ func (t *Table) Audit(ctx context.Context, a Audit) (leads int64, err error) {
 // thingOf returns what is counted of a lead that is stored as this item, and
 // names its series. A lead that an older version created is not counted.
 func thingOf(it item, names map[counter.Series]string) counter.Thing {
-	l, indexed := leadFromItem(it), stringOf(it[attrIndexed])
+	l, indexed := leadFromItem(it, 0), stringOf(it[attrIndexed])
 	thing := counter.Thing{Created: createdAt(l.ID)}
 	if indexed == "" {
 		return thing

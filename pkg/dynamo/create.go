@@ -46,15 +46,8 @@ func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Valu
 
 // newLead returns the first version of a lead.
 func (t *Table) newLead(id lead.ID, values lead.Values) lead.Lead {
-	l := newLead(id, values)
-	l.Version += t.VersionOffset
-	return l
-}
-
-// newLead returns a new lead at its stored version.
-func newLead(id lead.ID, values lead.Values) lead.Lead {
 	created := id.Time()
-	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1, Values: values}
+	return lead.Lead{ID: id, CreatedAt: created, UpdatedAt: created, Version: 1 + t.VersionOffset, Values: values}
 }
 
 // putLead returns the write that stores a new lead.
@@ -143,7 +136,6 @@ func replayCreate(record item, created lead.Lead) (l lead.Lead, replayed bool, e
 	case hash == nil || !bytes.Equal(hash.Value, hashValues(&created)):
 		return lead.Lead{}, false, lead.ErrKeyReused
 	}
-	l = newLead(first, created.Values)
-	l.Version = created.Version
-	return l, true, nil
+	created.ID, created.CreatedAt, created.UpdatedAt = first, first.Time(), first.Time()
+	return created, true, nil
 }

@@ -141,7 +141,7 @@ func (t *Table) SeedOldLeads(ctx context.Context, tenant lead.Tenant, values lea
 	return t.putAll(ctx, func(yield func(item) bool) {
 		var ids lead.IDGenerator
 		for at := range times {
-			l := newLead(ids.Next(at), values)
+			l := t.newLead(ids.Next(at), values)
 			it := itemFromLead(tenant, &l, "")
 			delete(it, attrIndexed)
 			if !yield(it) {

@@ -90,20 +90,15 @@ func itemFromLead(tenant lead.Tenant, l *lead.Lead, indexed string) item {
 }
 
 // leadFromItem returns the lead that an item holds.
-func (t *Table) leadFromItem(it item) lead.Lead {
-	l := leadFromItem(it)
-	l.Version += t.VersionOffset
-	return l
-}
+func (t *Table) leadFromItem(it item) lead.Lead { return leadFromItem(it, t.VersionOffset) }
 
-// leadFromItem returns the lead that an item holds, at its stored version.
-func leadFromItem(it item) lead.Lead {
+func leadFromItem(it item, versionOffset int64) lead.Lead {
 	id := leadID(it)
 	l := lead.Lead{
 		ID:        id,
 		CreatedAt: id.Time(),
 		UpdatedAt: time.UnixMilli(intOf(it[attrUpdated])).UTC(),
-		Version:   intOf(it[attrVersion]),
+		Version:   intOf(it[attrVersion]) + versionOffset,
 		Values:    lead.Defaults(),
 	}
 	for i := range lead.Fields {

@@ -34,7 +34,7 @@ func (t *Table) SeedLeads(ctx context.Context, tenant lead.Tenant, values lead.V
 		var ids lead.IDGenerator // the table's own never goes back
 		created := 0
 		for at := range times {
-			l := newLead(ids.Next(at), values)
+			l := t.newLead(ids.Next(at), values)
 			if !yield(itemFromLead(tenant, &l, t.indexed())) {
 				return
 			}
@@ -58,7 +58,7 @@ func (t *Table) SeedCounters(ctx context.Context, tenant lead.Tenant, values lea
 		shard := shards.Acquire()
 		var last item
 		for at := range times {
-			l := newLead(ids.Next(at), values)
+			l := t.newLead(ids.Next(at), values)
 			change := counter.NewChange(l.CreatedAt)
 			t.createRows(tenant, &l, t.indexed(), change)
 			update := change.Writes(t.name, tenantName(tenant), shard)[0].Update

@@ -16,8 +16,8 @@ type Change struct {
 
 // ChangeOf returns the change in a stream record from the images of the item
 // before and after the change, of which one may be empty. It returns false if
-// the item is not a lead.
-func ChangeOf(before, after map[string]types.AttributeValue) (c Change, ok bool) {
+// the item is not a lead. For versionOffset see [Table].
+func ChangeOf(before, after map[string]types.AttributeValue, versionOffset int64) (c Change, ok bool) {
 	for _, image := range []struct {
 		item item
 		lead **lead.Lead
@@ -27,7 +27,7 @@ func ChangeOf(before, after map[string]types.AttributeValue) (c Change, ok bool)
 		}
 		account, mode, _ := strings.Cut(stringOf(image.item[attrTenant]), "/")
 		c.Tenant = lead.Tenant{Account: account, Mode: lead.Mode(mode)}
-		l := leadFromItem(image.item)
+		l := leadFromItem(image.item, versionOffset)
 		*image.lead = &l
 	}
 	return c, c.Before != nil || c.After != nil

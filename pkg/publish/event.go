@@ -97,11 +97,11 @@ func (r *record) event(versionOffset int64) (e Event, ok bool, err error) {
 	if err != nil {
 		return e, false, err
 	}
-	c, ok := dynamo.ChangeOf(before, after)
+	c, ok := dynamo.ChangeOf(before, after, versionOffset)
 	if !ok || c.Before != nil && c.After != nil && c.Before.Version == c.After.Version {
 		return e, false, nil
 	}
-	e = newEvent(c, versionOffset, r.Change.ApproximateCreationDateTime.UTC())
+	e = newEvent(c, r.Change.ApproximateCreationDateTime.UTC())
 	switch {
 	case !jsontext.Value(e.Detail).IsValid():
 		return e, false, errors.New("the item has a value that no lead can have")
@@ -143,7 +143,7 @@ func parseImage(image json.RawMessage) (map[string]types.AttributeValue, error) 
 
 // newEvent returns the event for a change. Deleting a lead counts as one more
 // version, so that the last event of a lead has the highest version.
-func newEvent(c dynamo.Change, versionOffset int64, at time.Time) Event {
+func newEvent(c dynamo.Change, at time.Time) Event {
 	e := Event{Type: "lead.updated", Time: at}
 	l := c.After
 	version := int64(0)
@@ -160,7 +160,6 @@ func newEvent(c dynamo.Change, versionOffset int64, at time.Time) Event {
 		version = l.Version
 		previous = fmt.Sprintf(`,"previous":%s`, changedFields(c))
 	}
-	version += versionOffset
 	e.lead = l.ID
 	e.Detail = fmt.Appendf(nil, `{"event_id":"%s.%d","account":"%s","mode":"%s","id":"%s","version":%d,"time":"%s","lead":%s%s}`,
 		l.ID, version, c.Tenant.Account, c.Tenant.Mode, l.ID, version, at.Format(time.RFC3339), l.AppendJSON(nil), previous)
