@@ -13,35 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Create implements [lead.Store]. One transaction writes the lead, its index
-// rows, the counter item and the idempotency record. If another create with the same key is in
-// progress, Create waits for it, so it never returns [lead.ErrKeyInUse].
+// Create implements [lead.Store]. It never returns [lead.ErrKeyInUse]: if another
+// create with the same key is in progress, it waits for that.
 func (t *Table) Create(ctx context.Context, tenant lead.Tenant, values lead.Values, key lead.IdempotencyKey) (l lead.Lead, replayed bool, err error) {
-	var created lead.Lead
-	err = t.writeTransaction(ctx, tenant, func(now time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
-		created = t.newLead(t.ids.Next(now), values)
-		change := counter.NewChange(created.CreatedAt)
-		writes := []types.TransactWriteItem{t.putLead(tenant, &created)}
-		if key.Key != "" {
-			writes = append(writes, t.putIdempotencyRecord(tenant, &created, key, now))
-		}
-		return append(writes, t.createRows(tenant, &created, t.indexed(), change)...), change, nil
-	})
-
-	putLead, putRecord := cancellationReason(err, 0), cancellationReason(err, 1)
-	switch {
-	case key.Key != "" && conditionFailed(putRecord):
-		return replayCreate(putRecord.Item, created)
-	case conditionFailed(putLead):
-		// The id is new, so an earlier attempt of this call created the lead
-		// and its response was lost.
-		return created, false, nil
-	}
-	return created, false, err
+	result := t.CreateMany(ctx, tenant, []lead.CreateRequest{{Values: values, Key: key}})[0]
+	return result.Lead, result.Replayed, result.Err
 }
 
 // newLead returns the first version of a lead.

@@ -16,11 +16,12 @@ import (
 // reached, because the largest lead has about 40 KB.
 const maxWrites = 100
 
-// CreateMany creates many leads in this order and returns a result for each,
-// with the same guarantees as [Table.Create]. Up to 49 leads share a transaction,
-// or 19 if each has rows of three filters. That is faster and cheaper than one for
-// each. A lead that would make its
-// transaction fail is created alone, so that it does not affect the others.
+// CreateMany creates many leads in this order and returns a result for each, with
+// the guarantees of [Table.Create]. One transaction writes the leads, their index
+// rows and idempotency records, and the counter item. Up to 49 leads share a
+// transaction, or 19 if each has rows of three filters. That is faster and cheaper
+// than one for each. A lead that would make its transaction fail is created alone,
+// so that it does not affect the others.
 func (t *Table) CreateMany(ctx context.Context, tenant lead.Tenant, requests []lead.CreateRequest) []lead.CreateResult {
 	results := make([]lead.CreateResult, len(requests))
 	for done := 0; done < len(requests); {
@@ -93,8 +94,7 @@ func (b *batch) create(ctx context.Context) {
 		}
 	}
 	for _, r := range alone {
-		l, replayed, err := b.table.Create(ctx, b.tenant, r.Values, r.Key)
-		*r.result = lead.CreateResult{Lead: l, Replayed: replayed, Err: err}
+		(&batch{b.table, b.tenant, []batchRow{r}}).create(ctx)
 	}
 }
 
@@ -129,9 +129,9 @@ func (b *batch) writeTransaction(ctx context.Context) error {
 	})
 }
 
-// removeFailed takes the leads that exist already and those that made the
-// transaction fail out of pending. It sets the result of the former and returns
-// the latter.
+// removeFailed takes the leads that exist already, and those that made the
+// transaction of several leads fail, out of pending. It sets the result of the
+// former and returns the latter.
 func (b *batch) removeFailed(err error) (failed []batchRow) {
 	pending := b.pending
 	b.pending = nil
@@ -149,7 +149,7 @@ func (b *batch) removeFailed(err error) (failed []batchRow) {
 		case conditionFailed(putLead):
 			// An earlier attempt created the lead and its response was lost.
 			r.result.Lead = r.created
-		case isPermanent(putLead) || isPermanent(putRecord):
+		case len(pending) > 1 && (isPermanent(putLead) || isPermanent(putRecord)):
 			failed = append(failed, r)
 		default:
 			b.pending = append(b.pending, r)
