@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -102,6 +103,35 @@ func TestWarmUpIsShort(t *testing.T) {
 
 // TestClosedConnectionIsReplaced closes the connections after each call, as
 // DynamoDB does while a function is frozen.
+// TestFirstListNeedsOneConnection: the second list of a process reads the counters
+// and the index at the same time, but the first one does not.
+func TestFirstListNeedsOneConnection(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	var mu sync.Mutex
+	var now, most int
+	add := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		now += n
+		most = max(most, now)
+	}
+	meter.Fault = func(_ string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		add(1)
+		defer add(-1)
+		time.Sleep(20 * time.Millisecond)
+		return next.RoundTrip(r)
+	}
+	for list, want := range []int{1, 2, 2} {
+		most = 0
+		if _, err := table.List(t.Context(), acme, lead.ListQuery{Limit: 10}); err != nil {
+			t.Fatal(err)
+		}
+		if most != want {
+			t.Errorf("list %d sent %d requests at the same time, want %d", list, most, want)
+		}
+	}
+}
+
 func TestClosedConnectionIsReplaced(t *testing.T) {
 	server, _ := startTLS(t)
 	table := dynamo.Open()

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +23,8 @@ type Table struct {
 	counters *counter.Counters
 	near     int64 // see nearOffset
 	sleep    func(context.Context, time.Duration) error
+
+	hasListed atomic.Bool // List was called
 
 	// Now returns the time of the local clock. It need not be right. A test
 	// that changes it must do so before the first call.

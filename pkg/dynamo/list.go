@@ -38,8 +38,8 @@ const (
 	recentTime = 10 * time.Second
 )
 
-// List implements [lead.Store]. It reads the counters and the index at the same
-// time, and then the leads, strongly consistent. The rows of a filter are
+// List implements [lead.Store]. It reads the counters and the index, mostly at the
+// same time, and then the leads, strongly consistent. The rows of a filter are
 // consistent with the leads. The index of all leads may lag, see readRows.
 //
 // If leads are deleted meanwhile, the page can be shorter than the number of leads
@@ -144,7 +144,10 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	} else if l.series != counter.All {
 		limit = max(limit, smallFilter)
 	}
-	isEarly := l.isCursor() || l.q.Offset <= l.t.near
+	// The first list of a process reads one after the other: to open a second
+	// connection to the database takes longer.
+	hasListed := l.t.hasListed.Swap(true)
+	isEarly := hasListed && (l.isCursor() || l.q.Offset <= l.t.near)
 	reading := make(chan indexRows, 1)
 	if isEarly {
 		go func() { reading <- l.readIndex(ctx, s.indexPart, limit) }() // while the counters are read

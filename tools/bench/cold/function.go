@@ -30,8 +30,8 @@ type function struct {
 }
 
 // start is one measured start: the time until the function asks for an event,
-// and the time until it has answered the first one.
-type start struct{ init, first time.Duration }
+// the time until it has answered the first one, and the CPU time of this answer.
+type start struct{ init, first, cpu time.Duration }
 
 // build builds all functions for this machine with the rule that "sam build"
 // uses, and the ordinary one with plain "go build".
@@ -97,17 +97,33 @@ func (f *function) start(ctx context.Context, services *services, limit *cpuLimi
 	if err := limit.add(process.PID()); err != nil {
 		return err
 	}
+	cpuBefore, err := cpuTime(process.PID())
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	answer, err := process.Invoke(ctx, "1", e.payload)
 	first := time.Since(began)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, log.Bytes())
 	}
+	cpuAfter, err := cpuTime(process.PID())
+	if err != nil {
+		return err
+	}
 	if !strings.Contains(string(answer), e.answer) {
 		return fmt.Errorf("the answer %s does not contain %s\n%s", answer, e.answer, log.Bytes())
 	}
-	f.starts = append(f.starts, start{init, first})
+	f.starts = append(f.starts, start{init, first, cpuAfter - cpuBefore})
 	return nil
+}
+
+// cpuTime returns the CPU time that a process has used.
+func cpuTime(pid int) (time.Duration, error) {
+	var t unix.Timespec
+	clock := int32(^pid<<3 | 2) // see clock_getcpuclockid(3)
+	err := unix.ClockGettime(clock, &t)
+	return time.Duration(t.Nano()), err
 }
 
 // dropFromPageCache makes the next start read the program from the disk.

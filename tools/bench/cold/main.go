@@ -108,12 +108,13 @@ func printTable(mb, rounds int, functions []*function) {
 	}
 	fmt.Printf("\n%d MB (%.1f %% of a processor), medians of %d starts; milliseconds\n", mb, 100*float64(mb)/fullCPU, rounds)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "function\tinit\tfirst\tboth\t/ empty\tordinary /\t")
+	fmt.Fprintln(t, "function\tinit\tfirst\tCPU of first\tboth\t/ empty\tordinary /\t")
 	for _, f := range functions {
 		both := cold[f.name]
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.1f\t\n", f.name,
+		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.1f\t\n", f.name,
 			ms(f.median(func(s start) time.Duration { return s.init })),
 			ms(f.median(func(s start) time.Duration { return s.first })),
+			ms(f.median(func(s start) time.Duration { return s.cpu })),
 			ms(both), ms(both)/ms(cold[empty]), ms(cold[ordinary])/ms(both))
 	}
 	t.Flush()
