@@ -52,6 +52,7 @@ func redirectToDocs(h http.Handler) http.Handler {
 // requests (CORS). template.yaml has the same settings for API Gateway.
 func allowOrigins(h http.Handler, other string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
 		if origin == "" || origin != other && !isLocalOrigin(origin) {
 			h.ServeHTTP(w, r)
@@ -59,7 +60,6 @@ func allowOrigins(h http.Handler, other string) http.Handler {
 		}
 		header := w.Header()
 		header.Set("Access-Control-Allow-Origin", origin)
-		header.Add("Vary", "Origin")
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
 			header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match")

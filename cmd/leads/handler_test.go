@@ -67,6 +67,9 @@ func TestCORS(t *testing.T) {
 		if exposes := strings.Contains(res.Header.Get("Access-Control-Expose-Headers"), "ETag"); exposes != allowed {
 			t.Errorf("%q: the headers are %v", origin, res.Header)
 		}
+		if vary := strings.Join(res.Header.Values("Vary"), ", "); vary != "Origin, Accept-Encoding" {
+			t.Errorf("%q: Vary is %q", origin, vary)
+		}
 		res = request(t, h, http.MethodOptions, "/api/crm/lead", "Origin", origin, "Access-Control-Request-Method", "POST")
 		allows := strings.Contains(res.Header.Get("Access-Control-Allow-Methods"), "PATCH") &&
 			strings.Contains(res.Header.Get("Access-Control-Allow-Headers"), "Idempotency-Key")

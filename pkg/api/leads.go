@@ -77,6 +77,7 @@ func (a *API) listLeads(w *response, r *request) error {
 	body = append(body, `,"total":`...)
 	body = strconv.AppendInt(body, page.Total, 10)
 	w.setJSON(http.StatusOK, append(body, '}'))
+	w.compress(r.Request)
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (p *page) serve(w *response, r *http.Request) error {
 	h.Set("Etag", `"`+tag+`"`)
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")
 	if matchesTag(r.Header, `"`+tag+`"`) {
 		h.Del("Content-Encoding")
 		w.status = http.StatusNotModified
@@ -61,17 +61,6 @@ func matchesTag(h http.Header, tag string) bool {
 		listed = strings.TrimSpace(listed)
 		if listed == "*" || strings.TrimPrefix(listed, "W/") == tag {
 			return true
-		}
-	}
-	return false
-}
-
-// acceptsGzip reports whether Accept-Encoding lists gzip, and not with quality 0.
-func acceptsGzip(h http.Header) bool {
-	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
-		name, quality, hasQuality := strings.Cut(strings.ToLower(coding), ";")
-		if strings.TrimSpace(name) == "gzip" {
-			return !hasQuality || strings.Trim(quality, " \tq=0.") != ""
 		}
 	}
 	return false

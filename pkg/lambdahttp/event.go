@@ -80,6 +80,11 @@ func parseEvent(payload []byte, members map[string]jsontext.Value) (*event, erro
 			}
 		}
 	}
+	if e.version == "" {
+		// Unless a REST API has binary media types, it does not decode base64, in which
+		// a compressed answer is. It can compress answers itself.
+		e.header.Del("Accept-Encoding")
+	}
 	if e.method == "" {
 		return nil, errNotHTTP
 	}

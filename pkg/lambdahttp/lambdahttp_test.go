@@ -101,6 +101,22 @@ func with(event object, name string, value any) object {
 	return event
 }
 
+// TestAcceptEncoding: API Gateway decodes the base64 text of a compressed answer,
+// but a REST API only with certain settings.
+func TestAcceptEncoding(t *testing.T) {
+	headers := object{"accept-encoding": "gzip"}
+	for want, event := range map[string]object{
+		"gzip": with(httpAPI("GET", "/"), "headers", headers),
+		"":     with(restAPI("GET", "/"), "headers", headers),
+	} {
+		var got seenRequest
+		invoke(t, recorder(&got, nil), event)
+		if encoding := got.header.Get("Accept-Encoding"); encoding != want {
+			t.Errorf("Accept-Encoding is %q, want %q", encoding, want)
+		}
+	}
+}
+
 // TestEveryFormatIsTheSameRequest: each file in testdata is the same request in
 // another format.
 func TestEveryFormatIsTheSameRequest(t *testing.T) {

@@ -55,6 +55,9 @@ var KnownDeviations = map[string]map[string]string{
 		"not-utf-8":       "sam local itself answers a body that is not UTF-8, with 502",
 		"leading-slashes": "sam local merges slashes at the beginning of a path",
 	},
+	"rest-api": {
+		"compression": "a REST API sends base64 text as it is, unless it has binary media types",
+	},
 	"ministack": {
 		"not-utf-8": "MiniStack replaces bytes of a body that are not UTF-8",
 		"options":   "MiniStack itself answers OPTIONS, with 403",

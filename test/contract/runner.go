@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -241,7 +243,7 @@ func (r *runner) send(ctx context.Context, sent *request) (*response, error) {
 	}
 	defer got.Body.Close()
 	resp.status, resp.header = got.StatusCode, got.Header
-	if resp.body, err = io.ReadAll(got.Body); err != nil {
+	if resp.body, err = ReadBody(got); err != nil {
 		return resp, err
 	}
 	err = resp.checkRules()
@@ -254,6 +256,19 @@ func (r *runner) send(ctx context.Context, sent *request) (*response, error) {
 		err = errors.Join(err, errors.New("the response contains the API key"))
 	}
 	return resp, err
+}
+
+// ReadBody reads the body of a response, and decompresses it if it is compressed.
+func ReadBody(r *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || len(body) == 0 || r.Header.Get("Content-Encoding") != "gzip" {
+		return body, err
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(plain)
 }
 
 // keyText returns the whole key of that name.
