@@ -139,9 +139,7 @@ func checkColumnNames(reader *leadfile.Reader, s leadfile.Settings) error {
 		wanted = append(wanted, s.ID)
 	}
 	for _, name := range wanted {
-		if names == nil {
-			return usageError("the file is JSON, which has no columns: its members must be named like fields")
-		} else if !slices.Contains(names, name) {
+		if !slices.Contains(names, name) {
 			return usageError("there is no column %q: the columns are %s", name, strings.Join(names, ", "))
 		}
 	}
@@ -154,7 +152,7 @@ func showColumns(reader *leadfile.Reader, name string) error {
 	if n := reader.Skipped(); n > 0 {
 		fmt.Fprintf(os.Stderr, "The header is in line %d; the lines before it are skipped.\n", n+1)
 	}
-	if layout := reader.Position().Layout; layout.Format != leadfile.CSV || layout.FieldNames {
+	if reader.Position().Layout.FieldNames {
 		return nil
 	}
 	fmt.Fprint(os.Stderr, leadfile.FormatColumns(reader.Columns()))

@@ -29,7 +29,7 @@ const (
 
 	// importWorkers workers create importBatchSize leads at a time each, which
 	// takes several transactions.
-	importWorkers   = 4
+	importWorkers   = 8
 	importBatchSize = 196
 
 	// lookups is how many leads a worker looks up at once.

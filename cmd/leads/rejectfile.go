@@ -36,7 +36,7 @@ func newRejectFile(name string, reader *leadfile.Reader, dryRun bool) (*rejectFi
 
 // add writes a row and the error for which it was rejected.
 func (r *rejectFile) add(row leadfile.Row) (err error) {
-	code, reason := api.Describe(row.Err)
+	_, reason := api.Describe(row.Err)
 	if r.count++; r.count <= maxReasons {
 		r.reasons = append(r.reasons, fmt.Sprintf("  line %d: %s\n", row.Line, reason))
 	}
@@ -51,7 +51,7 @@ func (r *rejectFile) add(row leadfile.Row) (err error) {
 		}
 		text = r.reader.RejectedHeader()
 	}
-	_, err = r.file.Write(r.reader.AppendRejected(text, row, code, reason))
+	_, err = r.file.Write(r.reader.AppendRejected(text, row, reason))
 	return err
 }
 

@@ -49,7 +49,7 @@ func Open(leads Store, log *slog.Logger) (*Ingester, error) {
 type s3Files struct{ client *s3.Client }
 
 // Open implements [Files].
-func (s *s3Files) Open(ctx context.Context, f File, offset int64) (io.ReadCloser, error) {
+func (s *s3Files) Open(ctx context.Context, f File, offset int64) (content io.ReadCloser, mapping string, err error) {
 	in := &s3.GetObjectInput{Bucket: &f.Bucket, Key: &f.Key}
 	if f.ETag != "" {
 		in.IfMatch = aws.String(`"` + f.ETag + `"`)
@@ -65,15 +65,15 @@ func (s *s3Files) Open(ctx context.Context, f File, offset int64) (io.ReadCloser
 	if errors.As(err, &apiErr) {
 		switch apiErr.ErrorCode() {
 		case "NoSuchKey", "NoSuchVersion", "NotFound", "PreconditionFailed":
-			return nil, fmt.Errorf("%w: %w", ErrFileGone, err)
+			return nil, "", fmt.Errorf("%w: %w", ErrFileGone, err)
 		case "InvalidRange": // the offset is the end of the file
-			return io.NopCloser(strings.NewReader("")), nil
+			return io.NopCloser(strings.NewReader("")), "", nil
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return out.Body, nil
+	return out.Body, out.Metadata[mappingMetadata], nil
 }
 
 // Put implements [Files].

@@ -65,6 +65,16 @@ func TestOpen(t *testing.T) {
 			t.Errorf("the last message is %.200s", last.Body)
 		}
 	})
+	t.Run("reads the settings in the metadata of a file", func(t *testing.T) {
+		server.Messages = nil
+		server.Put(fakeaws.Object{Bucket: "b", Key: "m.csv", ETag: "e1", Content: strings.NewReader("Boss\nAda\n"), Size: 9, Mapping: `{"map":{"Boss":"lead_name"}}`})
+		if _, failure := f.invoke(t, records(s3Record("b", "m.csv", "e1"))); failure != "" {
+			t.Fatal(failure)
+		}
+		if len(server.Messages) != 1 || !strings.Contains(server.Messages[0].Body, `{\"lead_name\":\"Ada\"}`) {
+			t.Errorf("messages %+v", server.Messages)
+		}
+	})
 	t.Run("rejects a file that was replaced or deleted", func(t *testing.T) {
 		for _, key := range []string{"in/M%C3%A4rz+1.csv", "none.csv"} {
 			server.Messages = nil

@@ -90,18 +90,20 @@ func (q *memoryQueue) Send(_ context.Context, messages []queue.Message) error {
 }
 
 // files are the objects in S3 by "bucket/key".
-type files map[string]struct{ etag, text string }
+type files map[string]object
 
-func (f files) Open(_ context.Context, file ingest.File, offset int64) (io.ReadCloser, error) {
+type object struct{ etag, text, mapping string }
+
+func (f files) Open(_ context.Context, file ingest.File, offset int64) (io.ReadCloser, string, error) {
 	found, ok := f[file.Bucket+"/"+file.Key]
 	if !ok || file.ETag != "" && found.etag != file.ETag {
-		return nil, ingest.ErrFileGone
+		return nil, "", ingest.ErrFileGone
 	}
-	return io.NopCloser(strings.NewReader(found.text[offset:])), nil
+	return io.NopCloser(strings.NewReader(found.text[offset:])), found.mapping, nil
 }
 
 func (f files) Put(_ context.Context, bucket, key string, content []byte) error {
-	f[bucket+"/"+key] = struct{ etag, text string }{"", string(content)}
+	f[bucket+"/"+key] = object{text: string(content)}
 	return nil
 }
 
@@ -635,7 +637,7 @@ func TestAnyDelivery(t *testing.T) {
 			case 3:
 				events = append(events, records(snsRecord(id, b)))
 			case 4:
-				f.files["b/"+id+".ndjson"] = struct{ etag, text string }{"e", b + "\n"}
+				f.files["b/"+id+".ndjson"] = object{etag: "e", text: b + "\n"}
 				events = append(events, records(s3Record("b", id+".ndjson", "e")))
 			}
 		}

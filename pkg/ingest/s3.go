@@ -19,10 +19,10 @@ import (
 
 // Files are the files in S3.
 type Files interface {
-	// Open returns the content of a file from an offset in bytes. It returns
-	// [ErrFileGone] if this version of the file does not exist any more. Without
-	// an ETag, any version is opened.
-	Open(ctx context.Context, f File, offset int64) (io.ReadCloser, error)
+	// Open returns the content of a file from an offset in bytes, and its metadata
+	// "mapping". It returns [ErrFileGone] if this version of the file does not exist
+	// any more. Without an ETag, any version is opened.
+	Open(ctx context.Context, f File, offset int64) (content io.ReadCloser, mapping string, err error)
 
 	// Put writes a file. It replaces a file with the same key.
 	Put(ctx context.Context, bucket, key string, content []byte) error
@@ -35,6 +35,9 @@ const (
 	// settingsName is the name of the file with the settings for the files in the
 	// same folder, a [leadfile.Settings].
 	settingsName = "mapping.json"
+
+	// mappingMetadata is the metadata of a file with its settings.
+	mappingMetadata = "mapping"
 )
 
 // isIgnored reports whether a file has no leads by its name: a folder as the

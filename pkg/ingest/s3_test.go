@@ -13,7 +13,7 @@ import (
 )
 
 func (f *fixture) put(key, etag, text string) string {
-	f.files["b/"+key] = struct{ etag, text string }{etag, text}
+	f.files["b/"+key] = object{etag: etag, text: text}
 	return records(s3Record("b", strings.ReplaceAll(key, " ", "+"), etag))
 }
 
@@ -108,9 +108,9 @@ func TestFiles(t *testing.T) {
 		}
 		wantFile := "\ufefflead_name,disabled,Rejected because\n" +
 			"Bob,maybe,\"Column \"\"disabled\"\": \"\"maybe\"\" is neither yes nor no. Correct the cell or leave it empty.\"\n" +
-			"\"Eve\",\"no\",\"This row is not valid: it has 3 cells and the header has 2: put a cell that contains a separator or a line break in quotes.\",\"Oslo\"\n" +
+			"Eve,no,This row is not valid: it has 3 cells and the header has 2: put a cell that contains a separator or a line break in quotes.,Oslo\n" +
 			"\"\"\"x,\",,\"This row is not valid: its quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it.\"\n" +
-			"\ufffd,,\"This row is not valid: it contains a character that is not in the encoding of the file: save the file as UTF-8.\"\n"
+			"\ufffd,,\"This row is not valid: it contains a character that is not in the encoding of the file: save the file as UTF-8, or give its encoding.\"\n"
 		if got := f.files["b/rejected/a.csv.3.rejected.csv"].text; got != wantFile {
 			t.Errorf("rejected rows:\n%s\nwant\n%s", got, wantFile)
 		}
@@ -119,7 +119,7 @@ func TestFiles(t *testing.T) {
 		"with an unknown column are rejected with the decision to make": {"a.csv", "lead_name,phon\na,b\n", "Upload mapping.json into the same folder with what each becomes, " +
 			"then upload the file again; a column without a field is left out:\n{\"map\":{\"phon\":\"phone\"}}\nOr write {\"skip_unknown\":true} to leave out all of them.\n\n" +
 			"COLUMN     BECOMES    FIRST VALUES\nlead_name  lead_name  a\nphon       left out?  b\n"},
-		"that are workbooks are rejected": {"a.xlsx", "PK\x03\x04[Content_Types].xml", "The file is an Excel workbook: import it with leads import, or save it as CSV UTF-8."},
+		"that are workbooks are rejected": {"a.xlsx", "PK\x03\x04[Content_Types].xml", "The file is an Excel workbook, which only leads import can read: use that, or save it as CSV UTF-8."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -157,6 +157,18 @@ func TestFiles(t *testing.T) {
 		if f.wantDLQ(t); rows != 100_000 {
 			t.Errorf("%d rows", rows)
 		}
+	})
+	t.Run("become leads by the settings in their metadata rather than those in their folder", func(t *testing.T) {
+		f := newFixture(t)
+		f.put("mapping.json", "m", `{"map":{"Contact":"company_name"}}`)
+		event := f.put("a.ndjson", "e1", `{"Contact":{"Name":"Ada"},"Note":7}`)
+		f.files["b/a.ndjson"] = object{etag: "e1", text: f.files["b/a.ndjson"].text, mapping: `{"map":{"Contact.Name":"lead_name","Note":""}}`}
+		if _, failure := f.invoke(t, event); failure != "" {
+			t.Fatal(failure)
+		}
+		f.deliverQueue(t)
+		f.wantNames(t, "Ada")
+		f.wantDLQ(t)
 	})
 	t.Run("with settings that are not valid are rejected", func(t *testing.T) {
 		f := newFixture(t)

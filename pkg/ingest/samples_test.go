@@ -27,7 +27,7 @@ func TestSamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := newFixture(t)
-			f.files["leads-imports/in/March 2026.csv"] = struct{ etag, text string }{"0123456789abcdef0123456789abcdef", "lead_name\nAda\n"}
+			f.files["leads-imports/in/March 2026.csv"] = object{etag: "0123456789abcdef0123456789abcdef", text: "lead_name\nAda\n"}
 			if _, failure := f.invoke(t, string(event)); failure != "" {
 				t.Fatal(failure)
 			}

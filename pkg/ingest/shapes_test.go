@@ -79,9 +79,9 @@ func TestShapes(t *testing.T) {
 	} {
 		t.Run("rejects with the reason "+form, func(t *testing.T) {
 			f := newFixture(t)
-			f.files["b/gzip.csv"] = struct{ etag, text string }{"e", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcb"}
+			f.files["b/gzip.csv"] = object{etag: "e", text: "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\xcb"}
 			f.files["b/a.csv.gz"] = f.files["b/gzip.csv"]
-			f.files["b/empty.csv"] = struct{ etag, text string }{"e", ""}
+			f.files["b/empty.csv"] = object{etag: "e", text: ""}
 			if answer, failure := f.invoke(t, c.event); failure != "" || strings.Contains(answer, "itemIdentifier") {
 				t.Fatal(answer, failure)
 			}
@@ -109,7 +109,7 @@ func TestShapes(t *testing.T) {
 	} {
 		t.Run("finds a file whose key has "+form, func(t *testing.T) {
 			f := newFixture(t)
-			f.files["b/"+c.key] = struct{ etag, text string }{"e", "lead_name\nAda\n"}
+			f.files["b/"+c.key] = object{etag: "e", text: "lead_name\nAda\n"}
 			if _, failure := f.invoke(t, records(s3Record("b", c.written, "e"))); failure != "" {
 				t.Fatal(failure)
 			}

@@ -115,18 +115,17 @@ const (
 func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Position) error {
 	ctx, cancel := withMargin(ctx, dlqMargin) // for the other messages of the event
 	defer cancel()
-	var settings leadfile.Settings
-	var err error
-	if from.Layout == nil {
-		if settings, err = v.readSettings(ctx, f); err != nil {
-			return v.rejectFile(ctx, f, err)
-		}
-	}
-	stream, err := v.Files.Open(ctx, f, from.Start())
+	stream, mapping, err := v.Files.Open(ctx, f, from.Start())
 	if err != nil {
 		return v.rejectFile(ctx, f, err)
 	}
 	defer stream.Close()
+	var settings leadfile.Settings
+	if from.Layout == nil {
+		if settings, err = v.readSettings(ctx, f, mapping); err != nil {
+			return v.rejectFile(ctx, f, err)
+		}
+	}
 	reader, err := leadfile.NewReader(stream, f.Key, settings, from)
 	if err == nil {
 		err = checkColumns(reader)
@@ -151,24 +150,27 @@ func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Positi
 	return b.finish(ctx, &next)
 }
 
-// readSettings returns the settings in the folder of the file, the zero Settings
-// if there are none.
-func (v *invocation) readSettings(ctx context.Context, f File) (s leadfile.Settings, err error) {
+// readSettings returns the settings of a file: those in its metadata or, without
+// these, those in its folder, or the zero Settings.
+func (v *invocation) readSettings(ctx context.Context, f File, metadata string) (s leadfile.Settings, err error) {
 	const maxSize = 1 << 20
-	file := File{Bucket: f.Bucket, Key: path.Join(path.Dir(f.Key), settingsName)}
-	stream, err := v.Files.Open(ctx, file, 0)
-	if errors.Is(err, ErrFileGone) {
-		return s, nil
-	} else if err != nil {
-		return s, err
-	}
-	defer stream.Close()
-	text, err := io.ReadAll(io.LimitReader(stream, maxSize))
-	if err != nil {
-		return s, err
+	text, place := []byte(metadata), "the metadata "+mappingMetadata+" of "+f.String()
+	if metadata == "" {
+		file := File{Bucket: f.Bucket, Key: path.Join(path.Dir(f.Key), settingsName)}
+		stream, _, err := v.Files.Open(ctx, file, 0)
+		if errors.Is(err, ErrFileGone) {
+			return s, nil
+		} else if err != nil {
+			return s, err
+		}
+		defer stream.Close()
+		if text, err = io.ReadAll(io.LimitReader(stream, maxSize)); err != nil {
+			return s, err
+		}
+		place = file.String()
 	}
 	if err := decodeStrict(text, &s); err != nil {
-		return s, &leadfile.FileError{Message: fmt.Sprintf(`The settings in %s are not valid: %v. Write an object such as {"map":{"Lead Source":"utm_source","Notes":""},"skip_unknown":true}, then upload the file again.`, file, err)}
+		return s, &leadfile.FileError{Message: fmt.Sprintf(`The settings in %s are not valid: %v. Write an object such as {"map":{"Lead Source":"utm_source","Notes":""},"skip_unknown":true}, then upload the file again.`, place, err)}
 	}
 	return s, nil
 }
@@ -255,8 +257,8 @@ func (b *batch) keepRejected(ctx context.Context, r leadfile.Row) error {
 	if len(b.rejectedFile) == 0 {
 		b.rejectedFile, b.rejectedLine = b.reader.RejectedHeader(), r.Line
 	}
-	code, reason := api.Describe(r.Err)
-	b.rejectedFile = b.reader.AppendRejected(b.rejectedFile, r, code, reason)
+	_, reason := api.Describe(r.Err)
+	b.rejectedFile = b.reader.AppendRejected(b.rejectedFile, r, reason)
 	if len(b.rejectedFile) < maxSize {
 		return nil
 	}

@@ -35,25 +35,27 @@ type alias struct{ field, name, from string }
 // aliases are the names of columns that are recognised beside the names of the
 // fields. Of the columns for one field, the one that is first here is used.
 var aliases = []alias{
-	{"lead_name", "Full Name", "Meta lead ads, ERPNext, Zoho"},
-	{"lead_name", "Name", "Google Contacts, plain lists"},
-	{"lead_name", "Contact Name", "Odoo"},
-	{"lead_name", "Person - Name", "Pipedrive"},
+	{"lead_name", "Full Name", "Meta lead ads, Google Ads, ERPNext, Zoho"},
+	{"lead_name", "Name", "Google Contacts, Copper, monday.com, Odoo"},
+	{"lead_name", "Primary Contact Name", "Close"},
 	{"lead_name", "Display Name", "Outlook"},
-	{"lead_name", "Invitee Name", "Calendly"},
-	{"lead_name", "Contact Full Name", "ZoomInfo"},
 	{"first_name", "Given Name", "Google Contacts, before 2024"},
 	{"first_name", "FNAME", "Mailchimp, merge tag"},
 	{"first_name", "Forename", "plain lists"},
+	{"first_name", "First", "Yahoo"},
+	{"first_name", "Name (First)", "Gravity Forms"},
 	{"middle_name", "Additional Name", "Google Contacts, before 2024"},
 	{"last_name", "Family Name", "Google Contacts, before 2024"},
 	{"last_name", "Surname", "plain lists"},
 	{"last_name", "LNAME", "Mailchimp, merge tag"},
+	{"last_name", "Last", "Yahoo"},
+	{"last_name", "Name (Last)", "Gravity Forms"},
 	{"salutation", "Name Prefix", "Google Contacts"},
+	{"salutation", "Prefix", "Copper"},
 	{"company_name", "Company", "Salesforce, Outlook, LinkedIn, Zoho, Marketo"},
-	{"company_name", "Organization Name", "Google Contacts, ERPNext"},
+	{"company_name", "Organization Name", "Google Contacts, ERPNext, Insightly, Zendesk Sell"},
 	{"company_name", "Organization 1 - Name", "Google Contacts, before 2024"},
-	{"company_name", "Account Name", "Salesforce, Zoho"},
+	{"company_name", "Account Name", "Salesforce, Zoho, SugarCRM"},
 	{"company_name", "Associated Company", "HubSpot"},
 	{"company_name", "Company / Account", "Salesforce reports"},
 	{"company_name", "Organization", "Pipedrive, plain lists"},
@@ -61,11 +63,11 @@ var aliases = []alias{
 	{"company_name", "Organization - Name", "Pipedrive"},
 	{"company_name", "Partner Name", "Odoo, technical name"},
 	{"company_name", "Business Name", "plain lists"},
-	{"job_title", "Title", "Salesforce, Zoho"},
+	{"job_title", "Title", "Salesforce, Zoho, Copper, SugarCRM"},
 	{"job_title", "Organization Title", "Google Contacts"},
 	{"job_title", "Organization 1 - Title", "Google Contacts, before 2024"},
 	{"job_title", "Job Position", "Odoo"},
-	{"job_title", "Position", "LinkedIn connections"},
+	{"job_title", "Position", "LinkedIn connections, Wix"},
 	{"job_title", "Designation", "Zoho"},
 	{"job_title", "Function", "Odoo, technical name"},
 	{"email_id", "Email", "HubSpot, Salesforce, Zoho, ERPNext, Odoo"},
@@ -75,33 +77,31 @@ var aliases = []alias{
 	{"email_id", "Work Email", "Meta lead ads, LinkedIn lead forms"},
 	{"email_id", "Business Email", "plain lists"},
 	{"email_id", "Primary Email", "plain lists"},
-	{"email_id", "Person - Email - Work", "Pipedrive"},
+	{"email_id", "Email - Work", "Pipedrive, Nimble"},
+	{"email_id", "Email 1", "Wix"},
 	{"email_id", "Email From", "Odoo, technical name"},
 	{"email_id", "Email Address (Work)", "Capsule"},
-	{"email_id", "Invitee Email", "Calendly"},
-	{"email_id", "Contact Email", "plain lists"},
 	{"email_id", "Emails", "Freshsales"},
 	{"phone", "Phone Number", "HubSpot, Meta lead ads, LinkedIn, Marketo"},
-	{"phone", "Business Phone", "Outlook"},
+	{"phone", "Business Phone", "Outlook, Dynamics 365"},
 	{"phone", "Phone 1 - Value", "Google Contacts"},
 	{"phone", "Work Phone", "LinkedIn lead forms"},
-	{"phone", "Office Phone", "plain lists"},
+	{"phone", "Office Phone", "SugarCRM"},
 	{"phone", "Main Phone", "Marketo"},
 	{"phone", "Primary Phone", "Outlook"},
 	{"phone", "Telephone", "plain lists"},
-	{"phone", "Person - Phone - Work", "Pipedrive"},
-	{"phone", "Phone - work", "Constant Contact"},
+	{"phone", "Phone - Work", "Constant Contact, Pipedrive, Nimble"},
+	{"phone", "Phone 1", "Wix, Keap"},
 	{"phone", "Work Direct Phone", "Apollo"},
 	{"phone", "Direct Phone Number", "ZoomInfo"},
-	{"phone", "Contact Phone", "plain lists"},
 	{"mobile_no", "Mobile Phone", "Outlook, Marketo"},
 	{"mobile_no", "Mobile Phone Number", "HubSpot"},
 	{"mobile_no", "Mobile", "Salesforce, Zoho, Odoo"},
 	{"mobile_no", "Mobile Number", "plain lists"},
-	{"mobile_no", "Cell Phone", "plain lists"},
-	{"mobile_no", "Person - Phone - Mobile", "Pipedrive"},
-	{"mobile_no", "Phone - mobile", "Constant Contact"},
-	{"whatsapp_no", "WhatsApp", "ERPNext"},
+	{"mobile_no", "Cell Phone", "Eventbrite"},
+	{"mobile_no", "Phone - Mobile", "Constant Contact, Pipedrive, Nimble"},
+	{"mobile_no", "SMS", "Brevo"},
+	{"whatsapp_no", "WhatsApp", "ERPNext, Brevo"},
 	{"whatsapp_no", "WhatsApp Phone Number", "HubSpot"},
 	{"whatsapp_no", "WhatsApp Number", "Meta lead ads"},
 	{"phone_ext", "Phone Extension", "plain lists"},
@@ -111,28 +111,24 @@ var aliases = []alias{
 	{"website", "Web Page", "Outlook"},
 	{"website", "Website 1 - Value", "Google Contacts"},
 	{"website", "Company Website", "plain lists"},
+	{"website", "Work Website", "Copper"},
 	{"website", "Web Address", "Capsule"},
-	{"city", "Mailing City", "Salesforce"},
-	{"city", "Business City", "Outlook"},
-	{"city", "Address 1 - City", "Google Contacts"},
 	{"city", "Town", "plain lists"},
-	{"city", "Billing City", "Eventbrite"},
+	{"city", "City - Home", "Constant Contact"},
 	{"state", "State/Province", "Salesforce, ERPNext"},
 	{"state", "State/Region", "HubSpot"},
 	{"state", "Province", "Zoho, plain lists"},
-	{"state", "Region", "Klaviyo"},
-	{"state", "Mailing State/Province", "Salesforce"},
-	{"state", "Business State", "Outlook"},
-	{"state", "Address 1 - Region", "Google Contacts"},
+	{"state", "Region", "Klaviyo, Google Ads"},
+	{"state", "State/Province - Home", "Constant Contact"},
 	{"country", "Country/Region", "HubSpot"},
-	{"country", "Mailing Country", "Salesforce"},
-	{"country", "Business Country/Region", "Outlook"},
-	{"country", "Address 1 - Country", "Google Contacts"},
+	{"country", "Country/Region Name", "Zoom"},
+	{"country", "Country - Home", "Constant Contact"},
 	{"no_of_employees", "Number of Employees", "HubSpot, Marketo"},
-	{"no_of_employees", "Employees", "Salesforce"},
+	{"no_of_employees", "Employees", "Salesforce, Apollo"},
 	{"no_of_employees", "Company Size", "LinkedIn lead forms"},
 	{"annual_revenue", "Company Annual Revenue", "Marketo"},
 	{"status", "Lead Status", "Salesforce, HubSpot, Zoho"},
+	{"status", "Status Label", "Close"},
 	{"status", "Status Reason", "Dynamics 365"},
 	{"type", "Lead Type", "ERPNext"},
 	{"lead_owner", "Contact Owner", "HubSpot"},
@@ -140,25 +136,58 @@ var aliases = []alias{
 	{"lead_owner", "Lead - Owner", "Pipedrive"},
 	{"lead_owner", "Owner", "Dynamics 365, Capsule"},
 	{"lead_owner", "Assigned To", "Copper"},
+	{"lead_owner", "Owned By", "Copper"},
+	{"lead_owner", "Assigned User Name", "SugarCRM"},
 	{"lead_owner", "Sales Owner", "Freshsales"},
 	{"utm_source", "Lead Source", "Salesforce, Zoho, Marketo"},
 	{"utm_source", "Original Source", "HubSpot"},
 	{"utm_source", "Original Traffic Source", "HubSpot"},
 	{"utm_source", "Person Source", "Marketo"},
 	{"utm_source", "Source", "ERPNext, Odoo, Pipedrive"},
+	{"utm_source", "Source Name", "Constant Contact"},
 	{"utm_source", "Lead - Source", "Pipedrive"},
 	{"utm_medium", "Medium", "Odoo"},
-	{"utm_campaign", "Campaign Name", "Meta lead ads, LinkedIn lead forms"},
+	{"utm_campaign", "Campaign Name", "Meta lead ads, LinkedIn lead forms, Google Ads"},
 	{"utm_campaign", "Campaign", "Odoo"},
-	{"unsubscribed", "Email Opt Out", "Salesforce, Zoho"},
+	{"unsubscribed", "Email Opt Out", "Salesforce, Zoho, SugarCRM"},
+	{"unsubscribed", "Email Opted Out", "Insightly"},
+	{"unsubscribed", "Email Blocklisted", "Brevo"},
 	{"unsubscribed", "Has Opted Out Of Email", "Salesforce, technical name"},
 	{"unsubscribed", "Do Not Email", "plain lists"},
 	{"unsubscribed", "Opted Out", "plain lists"},
 	{"unsubscribed", "Unsubscribed from all email", "HubSpot"},
+	{"unsubscribed", "Unsubscribed from Emails", "Intercom"},
 	{"language", "Preferred Language", "HubSpot"},
 	{"language", "Print Language", "ERPNext"},
 	{"image", "Photo", "Google Contacts"},
 }
+
+// prefixes are what exporters write before the names of columns. What follows must
+// be the name of one of the fields.
+var prefixes = []struct {
+	prefix, from string
+	fields       []string
+}{
+	{"Person", "Pipedrive", personFields},
+	{"Contact", "ActiveCampaign, Odoo", personFields},
+	{"Primary Contact Primary", "Close", personFields},
+	{"Primary Contact", "Close", personFields},
+	{"User", "Google Ads", []string{"email_id", "phone"}},
+	{"Invitee", "Calendly", personFields},
+	{"Properties", "HubSpot, JSON", slices.Concat(personFields, companyFields)},
+	{"Address 1", "Google Contacts, Dynamics 365, Wix", placeFields},
+	{"Primary Address", "SugarCRM, Close", placeFields},
+	{"Address", "Insightly, Zendesk Sell", placeFields},
+	{"Mailing", "Salesforce", placeFields},
+	{"Business", "Outlook", placeFields},
+	{"Billing", "Eventbrite", placeFields},
+}
+
+var (
+	personFields  = []string{"lead_name", "salutation", "first_name", "middle_name", "last_name", "job_title", "email_id", "phone", "mobile_no", "fax"}
+	companyFields = []string{"company_name", "website", "industry", "annual_revenue", "city", "state", "country"}
+	placeFields   = []string{"city", "state", "country"}
+)
 
 // simplify returns the letters and digits of a name in lower case.
 func simplify(name string) string {
@@ -209,9 +238,13 @@ func claims(name string) (found []claim) {
 			found = append(found, claim{field: a.field, rank: rankAlias + i})
 		}
 	}
-	for _, prefix := range []string{"Person - ", "Contact - "} { // Pipedrive
-		if rest, ok := strings.CutPrefix(name, prefix); ok && len(found) == 0 {
-			for _, c := range claims(rest) {
+	for _, p := range prefixes {
+		rest, ok := strings.CutPrefix(simple, simplify(p.prefix))
+		if !ok || len(found) > 0 {
+			continue
+		}
+		for _, c := range claims(rest) {
+			if slices.Contains(p.fields, c.field) {
 				found = append(found, claim{field: c.field, rank: c.rank + rankPrefix})
 			}
 		}
@@ -352,13 +385,22 @@ func FormatColumns(columns []Column) string {
 		}
 		var samples []string
 		for _, s := range c.Samples {
-			if s = strings.Join(strings.Fields(s), " "); len([]rune(s)) > 24 {
-				s = string([]rune(s)[:23]) + "…"
-			}
-			samples = append(samples, s)
+			samples = append(samples, printable(s, 24))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, cmp.Or(c.Field, c.Undecided, "left out"), strings.Join(samples, " | "))
+		becomes := printable(cmp.Or(c.Field, c.Undecided, "left out"), 100)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", printable(c.Name, 100), becomes, strings.Join(samples, " | "))
 	}
 	w.Flush()
 	return b.String()
+}
+
+// printable returns the beginning of a text for a terminal, without control
+// characters.
+func printable(text string, length int) string {
+	isBreak := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	runes := []rune(strings.Join(strings.FieldsFunc(text, isBreak), " "))
+	if len(runes) > length {
+		return string(runes[:length-1]) + "…"
+	}
+	return string(runes)
 }

@@ -84,6 +84,10 @@ func TestColumns(t *testing.T) {
 		{"title and company in a file with the names of fields", "lead_name,title,company", "lead_name title company"},
 		{"title beside a job title", "title,Job Title", "title job_title"},
 		{"columns of Pipedrive", "Person - Email,Person - First name,Lead - Source,Organization - Name", "email_id first_name utm_source company_name"},
+		{"columns of Close", "display_name,primary_contact_name,primary_contact_primary_email,primary_address_city", "? lead_name email_id city"},
+		{"columns of ActiveCampaign", "Contact ID,Contact First Name,Contact Email,Account", "? first_name email_id ?"},
+		{"columns of Google Ads", "Lead ID,User Name,User Email,User Phone,Region", "? ? email_id phone state"},
+		{"columns of Insightly", "AddressCity,AddressState,AddressCountry,AddressPostcode", "city state country ?"},
 		{"nothing else", "Vorname,Notes,#,Record ID", "? ? ? ?"},
 		{"what only the server writes", "id,created_at,Name", "- - lead_name"},
 		{"the reasons of rejected rows", "Full Name," + leadfile.ReasonColumn, "lead_name -"},
@@ -116,6 +120,9 @@ func TestUndecided(t *testing.T) {
 	columns, err := columnsOf(t, file, leadfile.Settings{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got := leadfile.FormatColumns([]leadfile.Column{{Name: "a\x1b[2J", Samples: []string{"b\x00\tc"}}}); strings.ContainsAny(got, "\x00\x1b") {
+		t.Errorf("control characters in %q", got)
 	}
 	want := [][2]string{{"Frist Name", "first_name"}, {"Notes", ""}, {"E-mail", ""}, {"column 5", ""}, {"Copmany Name", "company_name"}}
 	if got := leadfile.Undecided(columns); !slices.Equal(got, want) {
@@ -150,6 +157,7 @@ func TestSettingErrors(t *testing.T) {
 		`Column "Phone" cannot become "id": Only the server sets it.`:                           {Map: map[string]string{"Phone": "id"}},
 		`Columns "Name" and "Phone" cannot both become city: map one of them to another field.`: {Map: map[string]string{"Name": "city", "Phone": "city"}},
 		`The decimal sign is ";": give point or comma.`:                                         {Decimal: ";"},
+		`None of the columns becomes a field: Name, Phone. Map at least one of them.`:           {Map: map[string]string{"Name": "", "Phone": ""}},
 	} {
 		if _, err := columnsOf(t, "Name,Phone\na,b\n", s); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)

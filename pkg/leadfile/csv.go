@@ -1,13 +1,12 @@
 package leadfile
 
-import (
-	"strings"
-)
+import "strings"
 
 // A cell is one cell of a row.
 type cell struct {
 	text   string
-	quoted bool
+	quoted bool // in quotes
+	isJSON bool // a number or a list of a JSON file
 }
 
 // splitCells returns the cells of a row (RFC 4180, section 2), byte for byte. The
@@ -16,11 +15,13 @@ type cell struct {
 func splitCells(text string, separator byte) (cells []cell, err error) {
 	for {
 		var c cell
-		if rest, quoted := strings.CutPrefix(text, `"`); quoted {
+		// People put spaces around cells in quotes.
+		if rest, quoted := strings.CutPrefix(strings.TrimLeft(text, " "), `"`); quoted {
 			c.quoted = true
 			if c.text, text, err = cutQuotedCell(rest); err != nil {
 				return nil, err
 			}
+			text = strings.TrimLeft(text, " ")
 		} else {
 			end := strings.IndexByte(text, separator)
 			if end < 0 {
@@ -56,9 +57,13 @@ func cutQuotedCell(text string) (cell, rest string, err error) {
 	}
 }
 
-func textsOf(cells []cell) (texts []string) {
-	for _, c := range cells {
-		texts = append(texts, c.text)
+// appendQuoted appends a cell to a row. The cell is in quotes where that is needed,
+// and if it is empty.
+func appendQuoted(row []byte, text, separator string) []byte {
+	if text != "" && !strings.ContainsAny(text, "\"\r\n"+separator) && strings.TrimSpace(text) == text {
+		return append(row, text...)
 	}
-	return texts
+	row = append(row, '"')
+	row = append(row, strings.ReplaceAll(text, `"`, `""`)...)
+	return append(row, '"')
 }

@@ -14,7 +14,7 @@ const (
 	// sampleSize is how much of the text is read to recognise its layout.
 	sampleSize = 64 << 10
 
-	sampleRows = 50
+	maxSamples = 3 // values of a column that are kept to show them
 
 	// maxPreamble is how many rows may precede the header.
 	maxPreamble = 20
@@ -23,7 +23,10 @@ const (
 // separators are the separators of cells that are recognised.
 const separators = ",;\t|"
 
-var separatorLine = regexp.MustCompile(`(?i)^"?sep=([ -~\t])"?$`)
+var (
+	separatorLine = regexp.MustCompile(`(?i)^"?sep=([ !#-~\t])"?$`)
+	address       = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
+)
 
 // detectFormat returns the format of a text: that of its content or, if that
 // could be anything, that of its name.
@@ -34,15 +37,16 @@ func detectFormat(sample []byte, name string) Format {
 	if rest, ok := bytes.CutPrefix(text, []byte{'['}); ok && !isCSV {
 		rest = bytes.TrimLeft(rest, " \t\r\n")
 		if len(rest) == 0 || rest[0] == '{' || rest[0] == ']' {
-			return JSONArray
+			return JSON
 		}
 	}
-	for _, end := range []string{".ndjson", ".jsonl", ".json"} {
-		if strings.HasSuffix(name, end) {
-			return NDJSON
-		}
-	}
-	if bytes.HasPrefix(text, []byte{'{'}) && !isCSV {
+	isNDJSON := strings.HasSuffix(name, ".ndjson") || strings.HasSuffix(name, ".jsonl")
+	isObject := bytes.HasPrefix(text, []byte{'{'}) && !isCSV
+	line, _, _ := bytes.Cut(text, []byte{'\n'})
+	switch {
+	case isObject && !isNDJSON && !bytes.HasSuffix(bytes.TrimSpace(line), []byte{'}'}):
+		return JSON // an object in several lines
+	case isObject, isNDJSON, strings.HasSuffix(name, ".json"):
 		return NDJSON
 	}
 	return CSV
@@ -51,7 +55,7 @@ func detectFormat(sample []byte, name string) Format {
 // detectLayout reads the beginning of the file and decides how to read the rest.
 // It skips everything up to the first row.
 func (r *Reader) detectLayout(name string, s Settings) error {
-	l := &Layout{Encoding: "utf-8", Decimal: s.Decimal, Empty: s.Empty, KeepSpaces: s.KeepSpaces, SkipUnknown: s.SkipUnknown, ID: s.ID}
+	l := &Layout{Settings: s, Encoding: "utf-8"}
 	r.pos.Layout = l
 	if s.Decimal != "" && s.Decimal != "point" && s.Decimal != "comma" {
 		return fileError("The decimal sign is %q: give point or comma.", s.Decimal)
@@ -60,21 +64,24 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 	if err != nil {
 		return err
 	}
-	found := detectUnicode(head[:min(len(head), 4096)&^1])
-	if found != "" {
-		l.Encoding = found
-	} else if other := describeOther(head); other != "" {
+	if other := describeOther(head); other != "" {
 		return fileError("The file is %s.", other)
+	}
+	if found := detectUnicode(head[:min(len(head), 4096)&^1]); found != "" {
+		l.Encoding = found
+	} else if bytes.IndexByte(head, 0) >= 0 {
+		return fileError("The file is not a text file, because it contains zero bytes: export CSV instead.")
 	} else if s.Encoding != "" {
 		e, ok := FindEncoding(s.Encoding)
 		if !ok {
-			return fileError("The encoding %q is not known: give a name such as windows-1252, or save the file as UTF-8.", s.Encoding)
+			return fileError("The encoding %q is not known here: save the file as UTF-8, or give a name such as windows-1252.", s.Encoding)
 		}
 		if e != unicode.UTF8 {
 			l.Encoding = s.Encoding
 		}
 	} else if likely := guessEncoding(head); likely != "" {
-		return fileError("The file is not in UTF-8. It is probably in %s: give that encoding (-encoding %[1]s), or save the file as UTF-8.", likely)
+		first, _, _ := strings.Cut(likely, ",")
+		return fileError("The file is not in UTF-8. It is probably in %s: give that encoding (-encoding %s), or save the file as UTF-8.", likely, first)
 	}
 	r.decode()
 	sample, err := r.peek(sampleSize)
@@ -85,11 +92,12 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 		r.skip(len(byteOrderMark))
 		sample = sample[len(byteOrderMark):]
 	}
-	if l.Format = detectFormat(sample, name); l.Format != CSV {
-		return nil
+	if l.Format = detectFormat(sample, name); l.Format == CSV {
+		l.LineEnd = detectLineEnd(sample)
+		return r.readHeader(sample, s)
 	}
-	l.LineEnd = detectLineEnd(sample)
-	return r.readHeader(sample, s)
+	l.LineEnd = "\n"
+	return r.readMembers(sample, s)
 }
 
 // decode lets the buffer have UTF-8.
@@ -124,7 +132,7 @@ type sampleRow struct {
 
 // splitSample returns the first rows of the sample.
 func (r *Reader) splitSample(sample []byte, separator byte) (rows []sampleRow) {
-	for at := 0; at < len(sample) && len(rows) < sampleRows; {
+	for at := 0; at < len(sample); {
 		n := r.rowLength(sample[at:])
 		if n == 0 && len(sample) == sampleSize && at > 0 {
 			break // the row may go on after the sample
@@ -147,7 +155,7 @@ func findHeader(rows []sampleRow, s Settings) (index, known int) {
 	for i, row := range rows[:min(len(rows), maxPreamble+1)] {
 		named, k := 0, 0
 		for _, c := range row.cells {
-			if name := strings.TrimSpace(c.text); strings.Trim(name, separators) != "" {
+			if name := trimSpace(c.text); strings.Trim(name, separators) != "" {
 				named++
 				if s.isKnown(name) {
 					k++
@@ -193,21 +201,24 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 	} else if header < 0 {
 		return fileError("The file has no header that can be read: its first line must name the columns. Check its quotes.")
 	}
-	names := textsOf(rows[header].cells)
+	var names []string
 	plain := true // no name is in quotes, as in an export and in a file of DuckDB
-	for i, c := range rows[header].cells {
-		names[i] = strings.TrimSpace(c.text)
+	for _, c := range rows[header].cells {
+		name := trimSpace(c.text)
+		if address.MatchString(name) {
+			return fileError("The first line must name the columns, but it has the e-mail address %s: add a line with names, such as Name and Email.", name)
+		}
+		names = append(names, name)
 		plain = plain && !c.quoted
 	}
+	l.Header = slices.Clone(names)
 	l.FieldNames = s.hasFieldNames(names)
 	l.EmptyText = plain && l.FieldNames
 
 	samples := make([][]string, len(names))
 	for _, row := range rows[header+1:] {
 		for i, c := range row.cells[:min(len(row.cells), len(names))] {
-			if text := l.clean(c.text); text != "" && len(samples[i]) < 3 {
-				samples[i] = append(samples[i], text)
-			}
+			samples[i] = addSample(samples[i], l.clean(c.text))
 		}
 	}
 	for i, name := range names {
@@ -218,14 +229,13 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 	if !slices.ContainsFunc(names, func(n string) bool { return n != "" }) {
 		return fileError("The first line names no columns.")
 	}
-	if err := r.setColumns(names, samples, s); err != nil {
+	if err := l.setColumns(names, samples); err != nil {
 		return err
 	}
 	before := 0
 	if header > 0 {
 		before = rows[header-1].end
 	}
-	l.Header = string(r.trimLineEnd(sample[before:rows[header].end]))
 	start := r.pos.Lines
 	r.skip(rows[header].end)
 	if len(bytes.Trim(sample[:before], " \t\r\n"+separators)) > 0 {
@@ -234,19 +244,24 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 	return nil
 }
 
-// setColumns decides what the columns become.
-func (r *Reader) setColumns(names []string, samples [][]string, s Settings) error {
-	var named []string
-	for _, name := range names {
-		if name != "" {
-			named = append(named, name)
-		}
+// addSample adds a value to those that are kept to show them.
+func addSample(samples []string, text string) []string {
+	if text != "" && len(samples) < maxSamples {
+		samples = append(samples, text)
 	}
-	columns, err := assignColumns(named, s)
+	return samples
+}
+
+// setColumns decides what the columns become.
+func (l *Layout) setColumns(names []string, samples [][]string) error {
+	named := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	columns, err := assignColumns(named, l.Settings)
 	if err != nil {
 		return err
 	}
-	l := r.pos.Layout
+	if !slices.ContainsFunc(columns, func(c Column) bool { return c.Field != "" || c.Undecided != "" }) {
+		return fileError("None of the columns becomes a field: %s. Map at least one of them.", strings.Join(named, ", "))
+	}
 	for i, name := range names {
 		c := Column{}
 		if name != "" {

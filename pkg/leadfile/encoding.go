@@ -54,17 +54,17 @@ func detectUnicode(head []byte) string {
 	case bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		return "utf-16be"
 	}
-	// Each second byte of a text in English is zero.
+	// One byte of each separator and line end is zero, whatever the language.
 	var zeros [2]int
 	for i, c := range head {
 		if c == 0 {
 			zeros[i%2]++
 		}
 	}
-	switch third := len(head) / 3; {
-	case zeros[1] > third && zeros[0] == 0:
+	switch few := max(len(head)/25, 3); {
+	case zeros[1] > few && zeros[0] == 0:
 		return "utf-16le"
-	case zeros[0] > third && zeros[1] == 0:
+	case zeros[0] > few && zeros[1] == 0:
 		return "utf-16be"
 	}
 	return ""
@@ -75,6 +75,8 @@ func detectUnicode(head []byte) string {
 func describeOther(head []byte) string {
 	kind := http.DetectContentType(head)
 	switch {
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(head, []byte{0, 0, 0xfe, 0xff}):
+		return "in UTF-32: save it as UTF-8"
 	case strings.HasPrefix(kind, "text/html"):
 		return "a web page (HTML): open it in a spreadsheet and save it as CSV"
 	case strings.HasPrefix(kind, "text/xml"):
@@ -82,7 +84,7 @@ func describeOther(head []byte) string {
 	case kind == "application/pdf":
 		return "a PDF document: export CSV instead"
 	case kind == "application/zip" && (bytes.Contains(head, []byte("xl/")) || bytes.Contains(head, []byte("[Content_Types].xml"))):
-		return "an Excel workbook: import it with leads import, or save it as CSV UTF-8"
+		return "an Excel workbook, which only leads import can read: use that, or save it as CSV UTF-8"
 	case kind == "application/zip" && bytes.Contains(head, []byte("opendocument")):
 		return "an OpenDocument file: save it as CSV"
 	case kind == "application/zip", strings.Contains(kind, "gzip"), strings.Contains(kind, "rar"):
@@ -93,8 +95,6 @@ func describeOther(head []byte) string {
 		return "a file of vCards: export CSV instead"
 	case strings.HasPrefix(kind, "image/"), strings.HasPrefix(kind, "audio/"), strings.HasPrefix(kind, "video/"):
 		return "a file of the type " + kind
-	case bytes.IndexByte(head, 0) >= 0:
-		return "not a text file"
 	}
 	return ""
 }
@@ -105,19 +105,24 @@ func guessEncoding(sample []byte) string {
 	letter := func(i int) bool {
 		return i >= 0 && i < len(sample) && (sample[i] >= 0x80 || 'a' <= sample[i]|0x20 && sample[i]|0x20 <= 'z')
 	}
-	var high, inWords, runs, western, mac, central int
+	var high, valid, inWords, runs, low, western, mac, central, japanese int
 	for i := 0; i < len(sample); {
 		r, size := utf8.DecodeRune(sample[i:])
 		if size > 1 {
-			return "" // other characters are right
-		}
-		if c := sample[i]; r == utf8.RuneError && len(sample)-i >= utf8.UTFMax { // a character at the end may be cut
+			valid++
+		} else if c := sample[i]; r == utf8.RuneError && len(sample)-i >= utf8.UTFMax { // a character at the end may be cut
 			high++
+			if 0xa1 <= c && c <= 0xbf {
+				low++
+			}
 			if letter(i-1) || letter(i+1) {
 				inWords++
 			}
 			if i > 1 && sample[i-1] >= 0x80 && sample[i-2] >= 0x80 {
 				runs++
+			}
+			if 0x81 <= c && c <= 0x9f && (sample[i+1] >= 0x80 || '@' <= sample[i+1] && sample[i+1] < 'a') {
+				japanese++
 			}
 			switch {
 			// Letters in windows-1250 that are signs in windows-1252.
@@ -131,11 +136,15 @@ func guessEncoding(sample []byte) string {
 				mac++
 			}
 		}
-		i++
+		i += size
 	}
 	switch {
-	case inWords == 0:
+	case inWords == 0 || valid > high: // some characters are damaged
 		return ""
+	case 2*japanese > high:
+		return "shift_jis"
+	case 3*runs > high && 8*low > high:
+		return "gbk, big5 or euc-kr"
 	case 3*runs > high:
 		return "windows-1251"
 	case central > 0:

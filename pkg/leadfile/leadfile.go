@@ -2,16 +2,16 @@
 // one row at a time, so a file can have any size.
 //
 // [NewReader] recognises how a file is written from its first 64 KB: as CSV with
-// any usual separator, NDJSON or a JSON array; in UTF-8 or UTF-16; with LF, CRLF
-// or CR; with text before the header. It recognises the columns of a CSV file by
-// the names of fields and by the names that exporters use. For example
+// any usual separator, NDJSON or JSON; in UTF-8 or UTF-16; with LF, CRLF or CR;
+// with text before the header. It recognises the columns by the names of fields and
+// by the names that exporters use. For example
 //
 //	E-mail Address;Company;Email Opt Out
 //	ada@example.com;Northwind;no
 //
 // has one row, {"email_id":"ada@example.com","company_name":"Northwind",
-// "unsubscribed":false}. Where a column is not recognised, the caller must decide:
-// see [Undecided].
+// "unsubscribed":false}. The columns of a JSON file are the members of its objects.
+// Where a column is not recognised, the caller must decide: see [Undecided].
 //
 // Each row becomes the JSON of a create. An invalid row is an error of this row
 // only, and the rows after it are read.
@@ -24,7 +24,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"overplane.dev/leads/pkg/lead"
@@ -39,9 +41,9 @@ type Format int
 
 // The formats.
 const (
-	NDJSON    Format = iota + 1 // one JSON object in each line
-	CSV                         // RFC 4180, with any separator
-	JSONArray                   // one JSON array of objects
+	NDJSON Format = iota + 1 // one JSON object in each line
+	CSV                      // RFC 4180, with any separator
+	JSON                     // a JSON array of objects, or objects one after the other
 )
 
 // FormatOf returns the format of a file to write, or an error if its name does
@@ -83,18 +85,20 @@ type Row struct {
 	JSON    []byte        // the body of a create; nil if the row cannot be split into cells
 	Changes []lead.Change // the fields in JSON
 	Text    []byte        // the row in the file without its line end; only the beginning if it is too long
-	Cells   []string      // the cells in the file; nil if Text cannot be split, or is JSON
 	ID      string        // the cell in the column Settings.ID
 
 	// Err is why the row can never become a lead, or nil. It is a
 	// [lead.ValidationError] or a [*lead.SyntaxError].
 	Err error
+
+	cells []cell // in the order of the columns
 }
 
 // Position is a place between two rows. Reading can continue there.
 type Position struct {
 	Offset int64   `json:"offset"`           // bytes before it, counted in UTF-8
 	Lines  int     `json:"lines"`            // line ends before it
+	Broken bool    `json:"broken,omitempty"` // the quotes of a row before it do not match, and no complete row followed
 	Layout *Layout `json:"layout,omitempty"` // nil only at the beginning of a file
 }
 
@@ -109,21 +113,18 @@ func (p Position) Start() int64 {
 
 // Layout is how a file is written and what its columns become.
 type Layout struct {
-	Format      Format   `json:"format"`
-	Encoding    string   `json:"encoding"`
-	Separator   string   `json:"separator,omitempty"` // of the cells, one byte
-	LineEnd     string   `json:"line_end,omitempty"`  // last byte of the end of a row
-	Header      string   `json:"header,omitempty"`    // as it is in the file
-	Columns     []Column `json:"columns,omitempty"`
-	FieldNames  bool     `json:"field_names,omitempty"` // the columns are named like fields
-	EmptyText   bool     `json:"empty_text,omitempty"`  // "" is an empty text and not an empty cell
-	Decimal     string   `json:"decimal,omitempty"`
-	Empty       []string `json:"empty,omitempty"`
-	KeepSpaces  bool     `json:"keep_spaces,omitempty"`
-	SkipUnknown bool     `json:"skip_unknown,omitempty"`
-	ID          string   `json:"id,omitempty"`
+	Settings   Settings `json:"settings"`
+	Format     Format   `json:"format"`
+	Encoding   string   `json:"encoding"`
+	Separator  string   `json:"separator,omitempty"`   // of the cells, one byte
+	LineEnd    string   `json:"line_end,omitempty"`    // last byte of the end of a row
+	Header     []string `json:"header,omitempty"`      // the names of the columns in a CSV file
+	Columns    []Column `json:"columns,omitempty"`     // none for a JSON file that has the names and types of the API
+	FieldNames bool     `json:"field_names,omitempty"` // all columns are named like fields
+	EmptyText  bool     `json:"empty_text,omitempty"`  // "" is an empty text and not an empty cell
 
-	fields []*lead.Field // of the columns; nil for a column that is left out
+	fields  []*lead.Field  // of the columns; nil for a column that is left out
+	indexes map[string]int // of the columns, by name
 }
 
 // Reader reads rows. Create one with [NewReader].
@@ -161,14 +162,16 @@ func NewReader(content io.Reader, name string, s Settings, from Position) (*Read
 	}
 	l := r.pos.Layout
 	l.Separator, l.LineEnd = cmp.Or(l.Separator, ","), cmp.Or(l.LineEnd, "\n")
-	for _, c := range l.Columns {
+	l.indexes = map[string]int{}
+	for i, c := range l.Columns {
 		l.fields = append(l.fields, fieldNamed(c.Field))
+		l.indexes[c.Name] = i
 	}
 	return r, nil
 }
 
-// Columns returns the columns of a CSV file, or nil. Those without a name are
-// empty.
+// Columns returns the columns of the file, or nil for a JSON file that has the names
+// and types of the API. Columns without a name are empty.
 func (r *Reader) Columns() []Column { return r.pos.Layout.Columns }
 
 // Skipped returns how many lines before the header were skipped, 0 if they were
@@ -181,8 +184,11 @@ func (r *Reader) Position() Position { return r.pos }
 // Errors of a row.
 var (
 	errTooLong = fmt.Errorf("it is longer than %d bytes, or a quote in it is never closed: shorten it, or double the quotes inside its cells", MaxRow)
-	errNotUTF8 = errors.New("it contains a character that is not in the encoding of the file: save the file as UTF-8")
+	errNotUTF8 = errors.New("it contains a character that is not in the encoding of the file: save the file as UTF-8, or give its encoding")
 	errQuotes  = errors.New("its quotes do not match: put a cell that contains quotes in quotes, and double the quotes inside it")
+	errRest    = errors.New("it has fewer cells than the header and may be the rest of a row above, whose quotes do not match: correct that row, or fill in this one")
+	errHeader  = errors.New("it repeats the header: leave it out")
+	errNothing = errors.New("all its cells are in columns that are left out: leave the row out, or map a column")
 )
 
 // Read returns the next row, or io.EOF after the last row. Other errors are those
@@ -199,19 +205,26 @@ func (r *Reader) Read() (Row, error) {
 // readRow reads the next row. An empty row has neither JSON nor an error.
 //
 // If the quotes do not match, it reads only one line, so that an unclosed quote
-// costs this line and not the rest of the file.
+// costs this line and not the rest of the file. The lines after it may belong to
+// the same row: they are rejected until one has a cell for each column.
 func (r *Reader) readRow() (Row, error) {
 	text, err := r.peekRow()
 	if err != nil {
 		return Row{}, err
 	}
+	l := r.pos.Layout
 	row := Row{Line: r.pos.Lines + 1, Text: bytes.Clone(r.trimLineEnd(text))}
-	if r.pos.Layout.Format == JSONArray {
+	if l.Format == JSON {
 		object := bytes.TrimLeft(row.Text, " \t\r\n[],")
 		row.Line += bytes.Count(row.Text[:len(row.Text)-len(object)], []byte{'\n'})
 		row.Text = bytes.TrimRight(object, " \t\r\n],")
 	}
-	err = r.parseRow(&row)
+	err = l.parseRow(&row)
+	if r.pos.Broken && err == nil && row.cells != nil {
+		if r.pos.Broken = len(row.cells) < len(l.Columns); r.pos.Broken {
+			err = errRest
+		}
+	}
 	if err != nil {
 		row.Err = &lead.SyntaxError{Message: "This row is not valid: " + err.Error() + "."}
 	}
@@ -219,7 +232,8 @@ func (r *Reader) readRow() (Row, error) {
 		r.skip(len(text))
 		return row, nil
 	}
-	if end := bytes.IndexByte(text, r.pos.Layout.LineEnd[0]); end >= 0 {
+	r.pos.Broken = l.Format == CSV
+	if end := bytes.IndexByte(text, l.LineEnd[0]); end >= 0 {
 		row.Text = row.Text[:min(end, len(row.Text))]
 		r.skip(end + 1)
 		return row, nil
@@ -263,11 +277,11 @@ func (r *Reader) peekRow() ([]byte, error) {
 
 // rowLength returns the length of the first row with its line end, or 0 if the
 // text ends before the row does. A line break is inside a cell if an odd number of
-// quotes precedes it; a doubled quote counts as two. In a JSON array, a row is an
+// quotes precedes it; a doubled quote counts as two. In a JSON file, a row is an
 // object with everything before it.
 func (r *Reader) rowLength(text []byte) int {
 	l := r.pos.Layout
-	if l.Format == JSONArray {
+	if l.Format == JSON {
 		return objectLength(text)
 	}
 	quoted := false
@@ -282,39 +296,9 @@ func (r *Reader) rowLength(text []byte) int {
 	return 0
 }
 
-// objectLength returns the length of a text up to the end of its first JSON
-// object, or of something else that is between commas. It returns 0 if the text
-// ends before that does.
-func objectLength(text []byte) int {
-	depth, quoted, other := 0, false, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-			other = other || depth == 0
-		case quoted:
-		case c == '{':
-			depth++
-		case c == '}':
-			if depth--; depth <= 0 {
-				return i + 1
-			}
-		case depth == 0 && c == ',' && other:
-			return i + 1
-		case depth == 0 && !bytes.ContainsRune([]byte(" \t\r\n[],"), rune(c)):
-			other = true
-		}
-	}
-	return 0
-}
-
 // parseRow parses the text of a row. An empty row gets neither JSON nor an error.
 // The error returned is one of the text; an error of the values is in the row.
-func (r *Reader) parseRow(row *Row) (err error) {
-	l := r.pos.Layout
-	var cells []cell
+func (l *Layout) parseRow(row *Row) (err error) {
 	switch {
 	case len(bytes.Trim(row.Text, " \t\r")) == 0:
 		return nil
@@ -322,38 +306,60 @@ func (r *Reader) parseRow(row *Row) (err error) {
 		return errTooLong
 	case l.Format == CSV:
 		// Quotes are checked before UTF-8, because they tell where the row ends.
-		if cells, err = splitCells(string(row.Text), l.Separator[0]); err != nil {
+		if row.cells, err = splitCells(string(row.Text), l.Separator[0]); err != nil {
 			return err
 		}
-		row.Cells = textsOf(cells)
 	}
 	if !utf8.Valid(row.Text) || l.Encoding != "utf-8" && bytes.ContainsRune(row.Text, utf8.RuneError) {
 		return errNotUTF8
 	}
-	if err := l.checkExtra(cells); err != nil {
-		return err
-	}
-	if row.JSON = row.Text; l.Format == CSV {
-		if row.JSON = l.toJSON(cells); row.JSON == nil {
-			return nil
-		}
-	}
-	for i, c := range cells[:min(len(cells), len(l.Columns))] {
-		if l.Columns[i].Name == l.ID {
-			row.ID = strings.TrimSpace(c.text)
+	if row.JSON = row.Text; l.Columns != nil {
+		if err := l.convert(row); err != nil || row.JSON == nil {
+			return err
 		}
 	}
 	row.Changes, row.Err = lead.ParseChanges(row.JSON)
-	if found := (lead.ValidationError)(nil); l.Format == CSV && errors.As(row.Err, &found) {
-		row.Err = l.explain(found, cells)
+	if found := (lead.ValidationError)(nil); row.cells != nil && errors.As(row.Err, &found) {
+		row.Err = l.explain(found, row.cells)
 	}
 	return nil
+}
+
+// convert makes the JSON of the cells of a row.
+func (l *Layout) convert(row *Row) (err error) {
+	if l.Format == CSV {
+		err = l.checkExtra(row.cells)
+	} else {
+		row.cells, err = l.readObject(row.Text)
+	}
+	if err != nil {
+		row.JSON = nil
+		return err
+	}
+	isName := func(c cell, name string) bool { return trimSpace(c.text) == name }
+	if l.Format == CSV && slices.EqualFunc(row.cells, l.Header, isName) {
+		row.JSON = nil
+		return errHeader
+	}
+	if i, ok := l.indexes[l.Settings.ID]; ok && i < len(row.cells) {
+		row.ID = trimSpace(row.cells[i].text)
+	}
+	if row.JSON = l.toJSON(row.cells); row.JSON == nil && slices.ContainsFunc(row.cells, func(c cell) bool { return l.clean(c.text) != "" }) {
+		return errNothing
+	}
+	return nil
+}
+
+// trimSpace removes white space and byte order marks around a text. Files that were
+// joined have marks in their middle.
+func trimSpace(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
 }
 
 // checkExtra returns an error if a cell is in no column with a name.
 func (l *Layout) checkExtra(cells []cell) error {
 	for i, c := range cells {
-		if i < len(l.Columns) && (l.Columns[i].Name != "" || l.SkipUnknown) || strings.TrimSpace(c.text) == "" {
+		if i < len(l.Columns) && (l.Columns[i].Name != "" || l.Settings.SkipUnknown) || trimSpace(c.text) == "" {
 			continue
 		}
 		if i < len(l.Columns) {

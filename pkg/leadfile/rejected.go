@@ -1,7 +1,6 @@
 package leadfile
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 )
@@ -25,44 +24,63 @@ func (r *Reader) RejectedHeader() []byte {
 	}
 	header := byteOrderMark
 	if !strings.Contains(separators, l.Separator) {
-		header += "sep=" + l.Separator + l.LineEnd
+		header += "sep=" + l.Separator + "\n"
 	}
-	return []byte(header + l.Header + l.Separator + ReasonColumn + l.LineEnd)
+	var names []cell
+	for _, name := range l.Header {
+		names = append(names, cell{text: name})
+	}
+	return append([]byte(header), l.formatRow(names, ReasonColumn)...)
 }
 
-// AppendRejected appends a rejected row to dst: in CSV the row as it was, with the
-// reason; for JSON an object with the row and the reason.
-func (r *Reader) AppendRejected(dst []byte, row Row, code, reason string) []byte {
+// AppendRejected appends a rejected row to dst: in CSV its cells and the reason, for
+// JSON the object with the reason as one more member. What cannot be split into
+// cells is all in the first one.
+func (r *Reader) AppendRejected(dst []byte, row Row, reason string) []byte {
 	l := r.pos.Layout
 	if l.Format != CSV {
-		line, _ := json.Marshal(struct { // cannot fail
-			Line   int    `json:"line"`
-			Code   string `json:"code"`
-			Reason string `json:"reason"`
-			Row    string `json:"row"`
-		}{row.Line, code, reason, string(row.Text)})
+		object := map[string]any{}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(row.Text, &members) != nil {
+			object["row"] = string(row.Text)
+		}
+		for name, value := range members {
+			object[name] = value
+		}
+		object[ReasonColumn] = reason
+		line, _ := json.Marshal(object) // cannot fail
 		return append(append(dst, line...), '\n')
 	}
-	text, cells := bytes.ToValidUTF8(row.Text, []byte("\ufffd")), len(row.Cells)
-	var extra []byte
-	switch n := len(l.Columns); {
-	case row.Cells == nil: // all of it in the first cell
-		text, cells = l.joinCells([]string{string(text)}), 1
-	case cells > n: // the cells after the last column follow the reason
-		text, extra, cells = l.joinCells(row.Cells[:n]), append([]byte(l.Separator), l.joinCells(row.Cells[n:])...), n
+	cells := row.cells
+	if cells == nil {
+		cells = []cell{{text: string(row.Text)}}
 	}
-	dst = append(append(dst, text...), strings.Repeat(l.Separator, len(l.Columns)-cells+1)...)
-	dst = append(append(dst, l.joinCells([]string{reason})...), extra...)
-	return append(dst, l.LineEnd...)
+	return append(dst, l.formatRow(cells, reason)...)
 }
 
-// joinCells returns a part of a row with these cells in quotes.
-func (l *Layout) joinCells(cells []string) (row []byte) {
-	for i, text := range cells {
-		if i > 0 {
-			row = append(row, l.Separator...)
+// formatRow returns a row of CSV with the cells of the columns, the reason, and then
+// the cells after the last column. It leaves out a reason that the file has already.
+func (l *Layout) formatRow(cells []cell, reason string) (row []byte) {
+	n := len(l.Columns)
+	for i := range n {
+		if l.Header[i] == ReasonColumn {
+			continue
 		}
-		row = append(row, `"`+strings.ToValidUTF8(strings.ReplaceAll(text, `"`, `""`), "\ufffd")+`"`...)
+		if i < len(cells) {
+			row = l.appendCell(row, cells[i])
+		}
+		row = append(row, l.Separator...)
 	}
-	return row
+	row = l.appendCell(row, cell{text: reason})
+	for _, c := range cells[min(n, len(cells)):] {
+		row = l.appendCell(append(row, l.Separator...), c)
+	}
+	return append(row, '\n')
+}
+
+func (l *Layout) appendCell(row []byte, c cell) []byte {
+	if c.text == "" && !c.quoted {
+		return row
+	}
+	return appendQuoted(row, strings.ToValidUTF8(c.text, "\ufffd"), l.Separator)
 }

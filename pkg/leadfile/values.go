@@ -30,10 +30,12 @@ func (l *Layout) toJSON(cells []cell) []byte {
 		object, _ = jsontext.AppendQuote(object, field.Name)
 		object = append(object, ':')
 		value, known := "", false
-		switch field.Kind {
-		case lead.Boolean:
+		switch {
+		case c.isJSON && (field.Kind == lead.Decimal || text[0] == '['): // no field is a list
+			value, known = text, true
+		case field.Kind == lead.Boolean:
 			value, known = parseBoolean(text)
-		case lead.Decimal:
+		case field.Kind == lead.Decimal:
 			var err error
 			value, err = l.parseNumber(text)
 			known = err == nil
@@ -53,13 +55,16 @@ func (l *Layout) toJSON(cells []cell) []byte {
 // clean returns a cell without white space around it, "" if the settings call it
 // empty, and without what exporters put before formulas and phone numbers.
 func (l *Layout) clean(text string) string {
-	trimmed := strings.TrimSpace(text)
-	for _, empty := range l.Empty {
+	if l.Format != CSV && l.FieldNames {
+		return text // as the API stores it
+	}
+	trimmed := trimSpace(text)
+	for _, empty := range l.Settings.Empty {
 		if strings.EqualFold(trimmed, empty) {
 			return ""
 		}
 	}
-	if !l.KeepSpaces {
+	if !l.Settings.KeepSpaces {
 		text = trimmed
 	}
 	if strings.HasPrefix(text, "'") && isFormula(text) {
@@ -127,8 +132,8 @@ func (l *Layout) parseNumber(text string) (string, error) {
 		digits = strings.ReplaceAll(spaced, "_", "")
 	}
 	// From here on, a comma separates thousands and a point the decimals.
-	comma := l.Decimal == "comma"
-	if l.Decimal == "" {
+	comma := l.Settings.Decimal == "comma"
+	if l.Settings.Decimal == "" {
 		last := strings.LastIndexAny(digits, ",.")
 		single := last >= 0 && strings.IndexAny(digits, ",.") == last
 		grouped := single && groupedNumber.MatchString(strings.Replace(digits, ".", ",", 1))
@@ -171,6 +176,8 @@ func (l *Layout) explain(found lead.ValidationError, cells []cell) (explained le
 			text := l.clean(cells[i].text)
 			problem := "is not accepted"
 			switch f := fieldNamed(v.Param); {
+			case cells[i].isJSON && text[0] == '[':
+				problem = "is a list: give one value"
 			case v.Code == lead.ParameterTooLong && f.Kind == lead.Email:
 				problem = fmt.Sprintf("is longer than %d bytes", f.Max)
 			case v.Code == lead.ParameterTooLong:

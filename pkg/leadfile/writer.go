@@ -92,12 +92,8 @@ func (w *Writer) appendCell(value any) {
 	case value == nil:
 	case !isText:
 		w.row = fmt.Append(w.row, value)
-	case text == "" || strings.ContainsAny(text, ",\"\r\n") || strings.TrimSpace(text) != text:
-		w.row = append(w.row, '"')
-		w.row = append(w.row, strings.ReplaceAll(text, `"`, `""`)...)
-		w.row = append(w.row, '"')
 	default:
-		w.row = append(w.row, text...)
+		w.row = appendQuoted(w.row, text, ",")
 	}
 }
 

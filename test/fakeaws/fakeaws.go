@@ -62,6 +62,7 @@ type Message struct {
 // An Object is a file in S3 with one version.
 type Object struct {
 	Bucket, Key, Version, ETag string
+	Mapping                    string // the metadata x-amz-meta-mapping, or ""
 	Content                    io.ReaderAt
 	Size                       int64
 }
@@ -252,6 +253,9 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusPreconditionFailed, "PreconditionFailed")
 	default:
 		w.Header().Set("ETag", `"`+o.ETag+`"`)
+		if o.Mapping != "" {
+			w.Header().Set("X-Amz-Meta-Mapping", o.Mapping)
+		}
 		http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(o.Content, 0, o.Size))
 	}
 }

@@ -298,12 +298,12 @@ func eventID(e publish.Event) string {
 type fakeFiles struct{}
 
 // Open implements [ingest.Files].
-func (fakeFiles) Open(_ context.Context, f ingest.File, offset int64) (io.ReadCloser, error) {
+func (fakeFiles) Open(_ context.Context, f ingest.File, offset int64) (io.ReadCloser, string, error) {
 	if f.ETag == "" {
-		return nil, ingest.ErrFileGone // there are no settings
+		return nil, "", ingest.ErrFileGone // there are no settings
 	}
 	const rows = `{"lead_name":"a"}` + "\n{\n" + `{"lead_name":"b"}` + "\n"
-	return io.NopCloser(strings.NewReader(rows[offset:])), nil
+	return io.NopCloser(strings.NewReader(rows[offset:])), "", nil
 }
 
 // Put implements [ingest.Files]. Files with rejected rows are not checked.
