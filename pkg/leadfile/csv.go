@@ -6,7 +6,7 @@ import "strings"
 type cell struct {
 	text   string
 	quoted bool // in quotes
-	isJSON bool // a number or a list of a JSON file
+	isJSON bool // the JSON of a number, a boolean or a list
 }
 
 // splitCells returns the cells of a row (RFC 4180, section 2), byte for byte. The

@@ -79,7 +79,7 @@ func addMembers(d *jsontext.Decoder, prefix string, cells map[string]cell) error
 			cells[name] = cell{text: string(list), isJSON: true}
 		default:
 			if t, err = d.ReadToken(); err == nil && kind != 'n' {
-				cells[name] = cell{text: t.String(), quoted: kind == '"', isJSON: kind == '0'}
+				cells[name] = cell{text: t.String(), quoted: kind == '"', isJSON: kind != '"'}
 			}
 		}
 		if err != nil {
@@ -129,7 +129,7 @@ func (r *Reader) readMembers(sample []byte, s Settings) error {
 	if _, rejected := values[ReasonColumn]; l.FieldNames && !rejected && len(s.Map) == 0 && s.ID == "" {
 		return nil
 	}
-	l.EmptyText = l.FieldNames
+	l.EmptyText = l.hasTypes()
 	for name := range s.Map {
 		values[name] = values[name]
 	}

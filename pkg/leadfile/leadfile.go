@@ -319,7 +319,7 @@ func (l *Layout) parseRow(row *Row) (err error) {
 		}
 	}
 	row.Changes, row.Err = lead.ParseChanges(row.JSON)
-	if found := (lead.ValidationError)(nil); row.cells != nil && errors.As(row.Err, &found) {
+	if found := (lead.ValidationError)(nil); l.Columns != nil && !l.hasTypes() && errors.As(row.Err, &found) {
 		row.Err = l.explain(found, row.cells)
 	}
 	return nil

@@ -88,8 +88,8 @@ func TestRead(t *testing.T) {
 		},
 		{"reads one object in several lines", "{\n  \"Email\": \"a@b.example\",\n  \"City\": \"x\"\n}\n", ".json", "1: {\"city\":\"x\",\"email_id\":\"a@b.example\"}\n"},
 		{
-			"keeps the values of JSON with the names of fields that was rejected before", `{"city":" x ","phone":"","Rejected because":"y"}`, ".ndjson",
-			"1: {\"city\":\" x \",\"phone\":\"\"}\n",
+			"keeps the values of JSON with the names of fields that was rejected before", `{"city":" x ","phone":"","Rejected because":"y"}` + "\n{\"city\":7}\n{\"disabled\":\"true\"}", ".ndjson",
+			"1: {\"city\":\" x \",\"phone\":\"\"}\n2! Send a JSON string for city, or null.\n3! Send true or false for disabled, or null.\n",
 		},
 		{
 			"rejects what is no object in a JSON array", "[{},7,{\"city\":{}},[]]", ".json",

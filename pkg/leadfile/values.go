@@ -30,9 +30,10 @@ func (l *Layout) toJSON(cells []cell) []byte {
 		object, _ = jsontext.AppendQuote(object, field.Name)
 		object = append(object, ':')
 		value, known := "", false
-		switch {
-		case c.isJSON && (field.Kind == lead.Decimal || text[0] == '['): // no field is a list
+		switch typed := l.hasTypes(); {
+		case c.isJSON && (typed || field.Kind == lead.Decimal || text[0] == '['): // no field is a list
 			value, known = text, true
+		case typed:
 		case field.Kind == lead.Boolean:
 			value, known = parseBoolean(text)
 		case field.Kind == lead.Decimal:
@@ -52,11 +53,15 @@ func (l *Layout) toJSON(cells []cell) []byte {
 	return append(object, '}')
 }
 
+// hasTypes reports whether the values have the types of the API and are not
+// converted.
+func (l *Layout) hasTypes() bool { return l.Format != CSV && l.FieldNames }
+
 // clean returns a cell without white space around it, "" if the settings call it
 // empty, and without what exporters put before formulas and phone numbers.
 func (l *Layout) clean(text string) string {
-	if l.Format != CSV && l.FieldNames {
-		return text // as the API stores it
+	if l.hasTypes() {
+		return text
 	}
 	trimmed := trimSpace(text)
 	for _, empty := range l.Settings.Empty {
