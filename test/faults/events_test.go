@@ -108,9 +108,12 @@ func (d delivery) observe(ctx context.Context, f *fixture) string {
 
 // isPartial implements [action]: some records took effect as a whole, and
 // nothing else changed.
-func (d delivery) isPartial(before, got, after string) bool {
-	return containsLines(got, before) && containsLines(after, got)
+func (d delivery) isPartial(before string, got, success outcome) bool {
+	return containsLines(got.state, before) && containsLines(success.state, got.state)
 }
+
+// isCompletion implements [action].
+func (d delivery) isCompletion(_, _, _ outcome) bool { return false }
 
 // containsLines reports whether a text has all lines of another.
 func containsLines(text, other string) bool {

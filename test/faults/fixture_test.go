@@ -248,7 +248,12 @@ func (request) isRetryable(r response) bool { return isRetryLater(r) }
 func (request) margin() time.Duration { return apiMargin }
 
 // isPartial implements [action]: a request takes effect as a whole or not at all.
-func (request) isPartial(before, got, after string) bool { return got == before || got == after }
+func (request) isPartial(before string, got, success outcome) bool {
+	return got.state == before || got.state == success.state
+}
+
+// isCompletion implements [action].
+func (request) isCompletion(_, _, _ outcome) bool { return false }
 
 // observe implements [action] with the list of all leads and each lead's version.
 func (request) observe(ctx context.Context, f *fixture) string {

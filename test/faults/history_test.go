@@ -34,7 +34,7 @@ func runHistory(ctx context.Context, client *dynamodb.Client, seed uint64, m *mu
 const maxRequestTime = 10 * time.Second
 
 // runClients has five clients send thirty requests each for two leads, to the
-// process of the client.
+// process of the client. Two of them send their changes in batches.
 func (f *fixture) runClients(ctx context.Context, seed uint64, underFaults bool, processOf func(client int) http.Handler) *history {
 	h := newHistory()
 	var wg sync.WaitGroup
@@ -62,12 +62,18 @@ func (f *fixture) runClients(ctx context.Context, seed uint64, underFaults bool,
 				mu.Lock()
 				started[client] = f.clock()
 				mu.Unlock()
-				got := h.run(client, in, send)
-				if in.kind == "create" && isUnknown(got) {
-					h.run(client, in, send) // safe with an Idempotency-Key
+				inputs := []input{in}
+				if client%2 == 1 && in.isChange() {
+					inputs = extendBatch(random, versions, in)
 				}
-				if version := findNumber(etagPattern, got.etag); version > 0 {
-					versions[in.name] = version
+				for i, got := range h.runAll(client, inputs, send) {
+					in := inputs[i]
+					if in.kind == "create" && isUnknown(got) {
+						h.run(client, in, send) // safe with an Idempotency-Key
+					}
+					if version := findNumber(etagPattern, got.etag); version > 0 {
+						versions[in.name] = version
+					}
 				}
 				advance := time.Duration(random.IntN(400)) * time.Millisecond
 				mu.Lock()
@@ -109,19 +115,36 @@ func randomInput(random *rand.Rand, versions map[string]int, value string) input
 	return in
 }
 
+// extendBatch returns the input with up to two more changes.
+func extendBatch(random *rand.Rand, versions map[string]int, first input) []input {
+	inputs := []input{first}
+	for range random.IntN(3) {
+		in := randomInput(random, versions, fmt.Sprintf("%s.%d", first.value, len(inputs)))
+		if in.isChange() {
+			in.faults = first.faults
+			inputs = append(inputs, in)
+		}
+	}
+	return inputs
+}
+
 // randomFaults lets one call in five fail, and adds the faults to names.
 func randomFaults(source *rand.Rand, names *[]string) injector {
-	// A call can outlive its request, and a rand.Rand is not safe for both.
+	// A call can outlive its request, and a batch makes several calls at once.
+	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(source.Uint64(), 1))
-	return func(c *call) (*http.Response, error) {
+	next := func(c *call) injector {
+		mu.Lock()
+		defer mu.Unlock()
 		if random.IntN(5) > 0 {
-			return c.send()
+			return (*call).send
 		}
 		faults := faultsOf(c)
 		f := faults[random.IntN(len(faults))]
 		*names = append(*names, c.operation+": "+f.name)
-		return f.inject(c)
+		return f.inject
 	}
+	return func(c *call) (*http.Response, error) { return next(c)(c) }
 }
 
 func TestConcurrentRequestsUnderFaultsAreLinearizable(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -370,11 +371,8 @@ func lastEventRefused(items int) injector {
 
 // numbered calls inject with the number of each call, from 0.
 func numbered(inject func(n int, c *call) (*http.Response, error)) injector {
-	n := -1
-	return func(c *call) (*http.Response, error) {
-		n++
-		return inject(n, c)
-	}
+	var calls atomic.Int64
+	return func(c *call) (*http.Response, error) { return inject(int(calls.Add(1)-1), c) }
 }
 
 // startingAt sends the calls before the nth. From there on it uses the injectors

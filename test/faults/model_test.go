@@ -113,6 +113,8 @@ type history struct {
 	leads map[string][]porcupine.Operation
 	total []porcupine.Operation
 	clock atomic.Int64
+
+	disorder string // operations of a batch that took effect in another order
 }
 
 func newHistory() *history { return &history{leads: map[string][]porcupine.Operation{}} }
@@ -143,8 +145,13 @@ func findNumber(pattern *regexp.Regexp, text string) int {
 	return n
 }
 
-// run sends a request, adds it to the history, and returns its response.
-func (h *history) run(client int, in input, send func(request) response) response {
+// isChange reports whether the input can be an operation of a batch.
+func (in input) isChange() bool {
+	return in.kind == "write" || in.kind == "delete" || in.kind == "create"
+}
+
+// request returns the request for the input.
+func (in input) request() request {
 	r := request{
 		method: map[string]string{"read": "GET", "write": "PATCH", "delete": "DELETE", "create": "POST", "total": "GET"}[in.kind],
 		header: map[string]string{},
@@ -161,10 +168,66 @@ func (h *history) run(client int, in input, send func(request) response) respons
 	if in.kind == "create" {
 		r.header["Idempotency-Key"] = in.value
 	}
+	return r
+}
+
+// operation returns the operation of a batch for the input.
+func (in input) operation() string {
+	o := object{"method": map[string]string{"write": "update", "delete": "delete", "create": "create"}[in.kind]}
+	switch {
+	case in.kind == "create":
+		o["idempotency_key"] = in.value
+	case in.kind == "write":
+		o["lead"] = object{"city": in.value}
+	}
+	if in.name != "" {
+		o["id"] = in.name
+	}
+	if in.version != 0 {
+		o["if_match"] = in.version
+	}
+	return string(toJSON(o))
+}
+
+// run sends a request, adds it to the history, and returns its response.
+func (h *history) run(client int, in input, send func(request) response) response {
+	return h.runAll(client, []input{in}, send)[0]
+}
+
+// runAll sends a request, or several in a batch, adds them to the history, and
+// returns their responses.
+func (h *history) runAll(client int, inputs []input, send func(request) response) []response {
+	r := inputs[0].request()
+	if len(inputs) > 1 {
+		var operations batch
+		for _, in := range inputs {
+			operations = append(operations, in.operation())
+		}
+		r = operations.request()
+	}
 	start := h.clock.Add(1)
 	got := send(r)
 	end := h.clock.Add(1)
+	responses := []response{got}
+	if len(inputs) > 1 {
+		responses = splitBatch(got, len(inputs))
+	}
+	versions := map[string]int{}
+	for i, in := range inputs {
+		h.add(client, in, responses[i], start, end)
+		version := findNumber(etagPattern, responses[i].etag)
+		if in.name != "" && version > 0 && version <= versions[in.name] {
+			h.mu.Lock()
+			h.disorder = fmt.Sprintf("operations of a batch in another order: %v -> %v", inputs, responses)
+			h.mu.Unlock()
+		}
+		versions[in.name] = version
+	}
+	return responses
+}
 
+// add adds a request and its response to the history.
+func (h *history) add(client int, in input, got response, start, end int64) {
 	out := output{status: got.status}
 	switch {
 	case isUnknown(got):
@@ -192,7 +255,6 @@ func (h *history) run(client int, in input, send func(request) response) respons
 			h.leads[in.name] = append(h.leads[in.name], op)
 		}
 	}
-	return got
 }
 
 // isUnknown reports whether a response leaves open if the request took effect.
@@ -202,6 +264,9 @@ func isUnknown(r response) bool { return isRetryLater(r) || r.status == gaveUp }
 // each lead and the first total, and else the part that is not.
 func (h *history) check(first register, total int) (violation string) {
 	const timeLimit = time.Minute
+	if h.disorder != "" {
+		return h.disorder
+	}
 	for name, operations := range h.leads {
 		if r, _ := porcupine.CheckOperationsVerbose(leadModel(first), operations, timeLimit); r != porcupine.Ok {
 			return fmt.Sprintf("%s: %s\n%s", name, r, describe(operations))

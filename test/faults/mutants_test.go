@@ -54,6 +54,7 @@ func mutants() []mutant {
 		{name: "create without conditions and token", operations: "create", mutate: chain(removeToken, createAgain)},
 		{name: "idempotency record written before the transaction", operations: "create with key", mutate: writeRecordFirst},
 		{name: "repeated key creates another lead", operations: "create with key", mutate: createAgain},
+		{name: "repeated key of a batch creates another lead", operations: "batch", mutate: createAgain},
 
 		{name: "repeated record creates another lead", operations: "in: ", mutate: createAgain},
 		{name: "failed transaction reported as success", operations: "in: ", mutate: ignoreFailure("TransactWriteItems")},
