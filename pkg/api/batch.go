@@ -53,6 +53,7 @@ func (a *API) batchLeads(w *response, r *request) error {
 		}
 	}
 	w.setJSON(http.StatusOK, append(body, "]}"...))
+	w.compress(r.Request)
 	return nil
 }
 

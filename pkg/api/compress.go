@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// minCompressed is the size in bytes from which on lists are compressed. A shorter
-// answer fits into one network packet anyway.
+// minCompressed is the size in bytes from which on lists and the results of batches
+// are compressed. A shorter answer fits into one network packet anyway.
 const minCompressed = 1 << 10
 
 // gzipWriters are kept, because a new one needs 1.2 MB. The fastest level makes a
