@@ -232,8 +232,8 @@ func readFields(args []string) (setFields func(*client.Lead), err error) {
 			return nil, usageError("%s was given twice", name)
 		}
 		fields[name] = value
-		for _, f := range lead.Fields {
-			if f.Name == name && (f.Kind == lead.Boolean || f.Kind == lead.Decimal) && json.Valid([]byte(value)) {
+		if i := lead.FieldNamed(name); i >= 0 && json.Valid([]byte(value)) {
+			if kind := lead.Fields[i].Kind; kind == lead.Boolean || kind == lead.Decimal {
 				fields[name] = json.RawMessage(value)
 			}
 		}

@@ -19,9 +19,7 @@ type progressBar struct {
 }
 
 func newProgressBar(noun string) *progressBar {
-	info, err := os.Stderr.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &progressBar{noun: noun, terminal: terminal, started: time.Now()}
+	return &progressBar{noun: noun, terminal: isTerminal(os.Stderr), started: time.Now()}
 }
 
 // update shows that done of total parts are finished, with count items, at most

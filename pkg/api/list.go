@@ -98,7 +98,7 @@ func setListParameter(q *lead.ListQuery, name, value string) (code lead.Code, me
 		}
 		setTimeBound(q, name, t.UTC())
 	default:
-		field, _ := lead.FilterField(name)
+		field := lead.FieldNamed(name)
 		f := &lead.Fields[field]
 		if f.Kind == lead.Email {
 			if _, ok := lead.FilterKey(field, value); !ok || len(value) > f.Max {

@@ -39,7 +39,7 @@ const someID, otherID lead.ID = "lead_01hm679nv14tff59tdwh9edd1r", "lead_01hm679
 func TestListQuery(t *testing.T) {
 	w, store := newListFixture(t)
 	filter := func(name, value string) *lead.Filter {
-		field, _ := lead.FilterField(name)
+		field := lead.FieldNamed(name)
 		return &lead.Filter{Field: field, Value: value}
 	}
 	second := func(text string) time.Time {

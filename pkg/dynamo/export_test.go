@@ -34,7 +34,7 @@ func (t *Table) Tamper(ctx context.Context, tenant lead.Tenant, sortKey, attribu
 
 // SeriesOf returns the series of the leads with a value.
 func SeriesOf(name, value string) counter.Series {
-	field, _ := lead.FilterField(name)
+	field := lead.FieldNamed(name)
 	s, _ := seriesOf(field, value)
 	return s
 }

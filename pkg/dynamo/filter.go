@@ -43,8 +43,7 @@ func (t *Table) indexed() string {
 // filter.
 func filterFields() (fields []int) {
 	for _, name := range lead.FilterNames {
-		field, _ := lead.FilterField(name)
-		fields = append(fields, field)
+		fields = append(fields, lead.FieldNamed(name))
 	}
 	return fields
 }

@@ -20,9 +20,9 @@ import (
 func init() { flag.Set("rapid.checks", "25") }
 
 var (
-	statusField, _ = lead.FilterField("status")
-	ownerField, _  = lead.FilterField("lead_owner")
-	emailField, _  = lead.FilterField("email_id")
+	statusField = lead.FieldNamed("status")
+	ownerField  = lead.FieldNamed("lead_owner")
+	emailField  = lead.FieldNamed("email_id")
 )
 
 // model is a plain list of the leads that there must be.

@@ -222,7 +222,7 @@ func TestDirectListParameters(t *testing.T) {
 	if out, err := f.Invoke(t.Context(), []byte(call)); err != nil {
 		t.Fatalf("%s, %v", out, err)
 	}
-	field, _ := lead.FilterField("email_id")
+	field := lead.FieldNamed("email_id")
 	if q := store.query; q.Filter == nil || *q.Filter != (lead.Filter{Field: field, Value: "a+b@c"}) || q.Limit != 3 || q.StartingAfter != id ||
 		!q.From.Equal(time.Date(2024, 1, 15, 9, 0, 0, 0, time.UTC)) || !q.To.Equal(time.Date(2024, 1, 16, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("the query is %+v", q)

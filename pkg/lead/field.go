@@ -80,8 +80,8 @@ var Fields = [...]Field{
 // them, and they are ignored.
 var readOnly = []string{"id", "created_at", "updated_at"}
 
-// fieldNamed returns the index of the field with this JSON name, or -1. Names
+// FieldNamed returns the index of the field with this JSON name, or -1. Names
 // are case-sensitive.
-func fieldNamed(name string) int {
+func FieldNamed(name string) int {
 	return slices.IndexFunc(Fields[:], func(f Field) bool { return f.Name == name })
 }

@@ -2,7 +2,6 @@ package lead
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -18,17 +17,8 @@ var FilterNames = [...]string{"status", "lead_owner", "email_id"}
 
 // Filter selects the leads whose field has a value.
 type Filter struct {
-	Field int // an index into Fields, see FilterField
+	Field int // an index into Fields, of a field in FilterNames
 	Value string
-}
-
-// FilterField returns the index into [Fields] of a field that lists can be
-// filtered by. It returns false if there is no such field.
-func FilterField(name string) (field int, ok bool) {
-	if !slices.Contains(FilterNames[:], name) {
-		return 0, false
-	}
-	return fieldNamed(name), true
 }
 
 // FilterKey returns the text by which a filter compares values of a field: the

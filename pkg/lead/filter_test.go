@@ -30,17 +30,6 @@ func TestEmailKey(t *testing.T) {
 	}
 }
 
-func TestFilterField(t *testing.T) {
-	for _, name := range FilterNames {
-		if field, ok := FilterField(name); !ok || Fields[field].Name != name {
-			t.Errorf("%s is field %d, %v", name, field, ok)
-		}
-	}
-	if _, ok := FilterField("lead_name"); ok {
-		t.Error("lead_name has a filter")
-	}
-}
-
 func TestIDBytes(t *testing.T) {
 	var ids IDGenerator
 	for range 1000 {

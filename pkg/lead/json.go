@@ -31,7 +31,7 @@ var (
 func ParseChanges(body []byte) (changes []Change, err error) {
 	var invalid ValidationError
 	err = parseObject(body, func(d *jsontext.Decoder, name string) error {
-		i := fieldNamed(name)
+		i := FieldNamed(name)
 		if i < 0 {
 			if len(invalid) < MaxViolations && !slices.Contains(readOnly, name) {
 				invalid = append(invalid, unknownField(name))

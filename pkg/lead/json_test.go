@@ -16,7 +16,7 @@ import (
 )
 
 // change returns the change of the field that has this name.
-func change(name string, value any) Change { return Change{fieldNamed(name), value} }
+func change(name string, value any) Change { return Change{FieldNamed(name), value} }
 
 func TestParseChanges(t *testing.T) {
 	for body, want := range map[string][]Change{
@@ -260,7 +260,7 @@ func TestApply(t *testing.T) {
 	values := Defaults()
 	values.Apply([]Change{change("city", "Oslo"), change("status", "Open"), change("disabled", true), change("phone", "")})
 	for name, want := range map[string]any{"city": "Oslo", "status": "Open", "disabled": true, "phone": "", "state": nil, "lead_owner": "__user"} {
-		if got := values[fieldNamed(name)]; got != want {
+		if got := values[FieldNamed(name)]; got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
