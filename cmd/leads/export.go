@@ -45,7 +45,10 @@ func exportLeads(flags *flag.FlagSet) runFunc {
 		}
 		format, err := leadfile.FormatOf(name)
 		if err != nil {
-			return err
+			return usageError("%w", err)
+		}
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return usageError("%s is a directory: give the name of a file", name)
 		}
 		// The leads go to a temporary file first, so that the file never holds
 		// only a part of them.
@@ -68,24 +71,6 @@ func exportLeads(flags *flag.FlagSet) runFunc {
 		fmt.Fprintf(os.Stderr, "%d leads are in %s.\n", n, name)
 		return nil
 	})
-}
-
-// checkFileName checks that the only argument is the name of a CSV or NDJSON file,
-// or "-".
-func checkFileName(args []string) error {
-	if len(args) != 1 {
-		return usageError("give the name of one file")
-	}
-	if args[0] == "-" {
-		return nil
-	}
-	if _, err := leadfile.FormatOf(args[0]); err != nil {
-		return usageError("%w", err)
-	}
-	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
-		return usageError("%s is a directory: give the name of a file", args[0])
-	}
-	return nil
 }
 
 // writeLeads writes all leads of the tenant and returns how many it wrote.

@@ -227,14 +227,3 @@ func openSource(name, sheet string, settings *leadfile.Settings) (*source, error
 	}
 	return s, nil
 }
-
-// checkImportFile checks that the only argument names a file or is "-".
-func checkImportFile(args []string) error {
-	if len(args) != 1 {
-		return usageError("give the name of one file, or - for standard input")
-	}
-	if info, err := os.Stat(args[0]); err == nil && info.IsDir() {
-		return usageError("%s is a directory: give the name of a file", args[0])
-	}
-	return nil
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"overplane.dev/leads/pkg/apikey"
+	"overplane.dev/leads/pkg/lead"
 )
 
 func createKey(flags *flag.FlagSet) runFunc {
@@ -64,7 +65,7 @@ func parseLifetime(text string) (time.Duration, error) {
 func listKeys(flags *flag.FlagSet) runFunc {
 	var account string
 	addAccountFlag(flags, &account)
-	asJSON := addJSONFlag(flags)
+	out := newList(flags, "ID", "MODE", "SCOPES", "CREATED", "EXPIRES", "REVOKED")
 	return withDatabase(flags, func(ctx context.Context, db database, _ string) error {
 		ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 		defer cancel()
@@ -74,37 +75,27 @@ func listKeys(flags *flag.FlagSet) runFunc {
 		}
 		if len(keys) == 0 {
 			fmt.Fprintf(os.Stderr, "Account %s has no keys.\n", account)
-			return nil
 		}
-		if *asJSON {
-			return printKeys(keys)
-		}
-		table := newTable("ID", "MODE", "SCOPES", "CREATED", "EXPIRES", "REVOKED")
 		for _, k := range keys {
-			writeRow(table, k.ID, string(k.Tenant.Mode), k.Scopes.String(),
+			object := keyJSON{k.ID, k.Tenant.Mode, strings.Split(k.Scopes.String(), ","), k.CreatedAt, k.ExpiresAt, k.RevokedAt}
+			err := out.add(object, k.ID, string(k.Tenant.Mode), k.Scopes.String(),
 				formatTime(k.CreatedAt, "-"), formatTime(k.ExpiresAt, "never"), formatTime(k.RevokedAt, "no"))
+			if err != nil {
+				return err
+			}
 		}
-		return table.Flush()
+		return out.end()
 	})
 }
 
-// printKeys prints one JSON object for each key.
-func printKeys(keys []apikey.Key) error {
-	encoder := newJSONEncoder("")
-	for _, k := range keys {
-		err := encoder.Encode(struct {
-			ID        string    `json:"id"`
-			Mode      string    `json:"mode"`
-			Scopes    []string  `json:"scopes"`
-			CreatedAt time.Time `json:"created_at,omitzero"`
-			ExpiresAt time.Time `json:"expires_at,omitzero"`
-			RevokedAt time.Time `json:"revoked_at,omitzero"`
-		}{k.ID, string(k.Tenant.Mode), strings.Split(k.Scopes.String(), ","), k.CreatedAt, k.ExpiresAt, k.RevokedAt})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// keyJSON is what -json prints of a key.
+type keyJSON struct {
+	ID        string    `json:"id"`
+	Mode      lead.Mode `json:"mode"`
+	Scopes    []string  `json:"scopes"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
 }
 
 // formatTime returns the time, or the text for the zero time.
@@ -115,20 +106,8 @@ func formatTime(t time.Time, zero string) string {
 	return t.Format(time.RFC3339)
 }
 
-// checkKeyID checks that the only argument is the id of a key.
-func checkKeyID(args []string) error {
-	if len(args) != 1 {
-		return usageError("give the id of one key")
-	}
-	if len(args[0]) != apikey.IDLength {
-		// The message does not repeat the argument: it may be a whole key.
-		return usageError("a key's id is the %d characters after sk_test_ or sk_live_", apikey.IDLength)
-	}
-	return nil
-}
-
 func revokeKey(flags *flag.FlagSet) runFunc {
-	return withDatabase(flags, func(ctx context.Context, db database, id string) error {
+	revoke := withDatabase(flags, func(ctx context.Context, db database, id string) error {
 		ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
 		defer cancel()
 		err := db.RevokeKey(ctx, id, time.Now())
@@ -141,4 +120,11 @@ func revokeKey(flags *flag.FlagSet) runFunc {
 		fmt.Printf("Key %s is revoked. It stops working within 30 seconds.\n", id)
 		return nil
 	})
+	return func(ctx context.Context, args []string) error {
+		if len(args[0]) != apikey.IDLength {
+			// The message does not repeat the argument: it may be a whole key.
+			return usageError("a key's id is the %d characters after sk_test_ or sk_live_", apikey.IDLength)
+		}
+		return revoke(ctx, args)
+	}
 }

@@ -12,9 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"overplane.dev/leads/pkg/client"
 	"overplane.dev/leads/pkg/lead"
@@ -108,35 +106,25 @@ func printLead(l *client.Lead, err error) error {
 	return newJSONEncoder("  ").Encode(l)
 }
 
-// newJSONEncoder returns an encoder to standard output.
-func newJSONEncoder(indent string) *json.Encoder {
-	encoder := json.NewEncoder(os.Stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", indent)
-	return encoder
-}
-
 func listLeads(flags *flag.FlagSet) runFunc {
 	limit := flags.Uint("limit", 0, "list at most `N` leads; 0 lists all")
-	asJSON := addJSONFlag(flags)
+	out := newList(flags, "ID", "CREATED", "NAME", "COMPANY", "E-MAIL", "STATUS")
 	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
 		query := url.Values{}
 		for _, arg := range args {
-			name, value, _ := strings.Cut(arg, "=")
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok {
+				return usageError("%q is not PARAMETER=VALUE", arg)
+			}
 			query.Add(name, value)
 		}
-		encoder, table := newJSONEncoder(""), newTable("ID", "CREATED", "NAME", "COMPANY", "E-MAIL", "STATUS")
 		n := uint(0)
 		for l, err := range c.All(ctx, query) {
 			if err != nil {
 				return err
 			}
-			if *asJSON {
-				err = encoder.Encode(l)
-			} else {
-				err = writeRow(table, l.ID, l.CreatedAt.Format(time.RFC3339), client.Value(l.LeadName),
-					client.Value(l.CompanyName), client.Value(l.EmailID), client.Value(l.Status))
-			}
+			err = out.add(l, l.ID, l.CreatedAt.Format(time.RFC3339), client.Value(l.LeadName),
+				client.Value(l.CompanyName), client.Value(l.EmailID), client.Value(l.Status))
 			if err != nil {
 				return err
 			}
@@ -144,81 +132,14 @@ func listLeads(flags *flag.FlagSet) runFunc {
 				break
 			}
 		}
-		if *asJSON || n == 0 {
-			return nil
-		}
-		return table.Flush()
+		return out.end()
 	})
-}
-
-func addJSONFlag(flags *flag.FlagSet) *bool {
-	return flags.Bool("json", false, "print one JSON object per line")
-}
-
-// newTable returns a table with aligned columns on standard output. Flush prints
-// it.
-func newTable(header ...string) *tabwriter.Writer {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	writeRow(table, header...) // into memory
-	return table
-}
-
-// writeRow writes cells without control characters, which could change the
-// terminal.
-func writeRow(table io.Writer, cells ...string) error {
-	clean := func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}
-	for i := range cells {
-		cells[i] = strings.Map(clean, cells[i])
-	}
-	_, err := fmt.Fprintln(table, strings.Join(cells, "\t"))
-	return err
-}
-
-// checkLeadID checks that the only argument is the id of a lead.
-func checkLeadID(args []string) error {
-	if len(args) != 1 {
-		return usageError("give the id of one lead")
-	}
-	return nil
-}
-
-// checkPairs checks that all arguments are NAME=VALUE.
-func checkPairs(args []string) error {
-	for _, arg := range args {
-		if !strings.Contains(arg, "=") {
-			return usageError("%q is not NAME=VALUE", arg)
-		}
-	}
-	return nil
-}
-
-// checkFields checks that the arguments are FIELD=VALUE, or only "-".
-func checkFields(args []string) error {
-	switch {
-	case len(args) == 0:
-		return usageError("give FIELD=VALUE, such as lead_name=Ada, or - to read a JSON object")
-	case len(args) == 1 && args[0] == "-":
-		return nil
-	}
-	return checkPairs(args)
-}
-
-func checkIDAndFields(args []string) error {
-	if len(args) == 0 {
-		return usageError("give the id of a lead")
-	}
-	return checkFields(args[1:])
 }
 
 // readFields returns a function that sets the fields in the arguments, or those of
 // the JSON object on standard input.
 func readFields(args []string) (setFields func(*client.Lead), err error) {
-	if args[0] == "-" {
+	if len(args) == 1 && args[0] == "-" {
 		object, err := io.ReadAll(os.Stdin)
 		if err != nil {
 			return nil, err
@@ -227,7 +148,10 @@ func readFields(args []string) (setFields func(*client.Lead), err error) {
 	}
 	fields := map[string]any{}
 	for _, arg := range args {
-		name, value, _ := strings.Cut(arg, "=")
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, usageError("%q is not FIELD=VALUE, such as lead_name=Ada", arg)
+		}
 		if _, ok := fields[name]; ok {
 			return nil, usageError("%s was given twice", name)
 		}

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -132,17 +130,19 @@ func (l *letters) delete(ctx context.Context, m deadLetter) error {
 }
 
 func listLetters(flags *flag.FlagSet) runFunc {
+	out := newList(flags, "ID", "QUEUE", "REASON")
 	return withLetters(flags, func(_ context.Context, l *letters, _ string) error {
+		for _, m := range l.read {
+			reason := cmp.Or(m.attribute("reason"), "see the log of the function")
+			err := out.add(map[string]any{"id": m.MessageId, "queue": m.queue, "reason": reason}, *m.MessageId, m.queue, reason)
+			if err != nil {
+				return err
+			}
+		}
 		if len(l.read) == 0 {
 			fmt.Fprintln(os.Stderr, "There are no dead letters.")
-			return nil
 		}
-		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tQUEUE\tREASON")
-		for _, m := range l.read {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", *m.MessageId, m.queue, cmp.Or(m.attribute("reason"), "see the log of the function"))
-		}
-		return table.Flush()
+		return out.end()
 	})
 }
 
@@ -267,12 +267,4 @@ func undeliveredEvent(body []byte) ([]byte, error) {
 		return fmt.Appendf(nil, `{"Records":[{"EventSource":"aws:sns","Sns":%s}]}`, body), nil
 	}
 	return nil, errors.New("its body is no delivery of Lambda, EventBridge or SNS")
-}
-
-// checkLetterID checks that the only argument is the id of a letter, or all.
-func checkLetterID(args []string) error {
-	if len(args) != 1 || strings.TrimSpace(args[0]) == "" {
-		return usageError("give the id of one dead letter, or all")
-	}
-	return nil
 }

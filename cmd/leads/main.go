@@ -22,11 +22,9 @@ import (
 // Package cli parses them, prints help and completes commands in shells.
 type command struct {
 	name     string // one or two words
-	args     string // the arguments, for help
+	args     string // the arguments: those in [] may be left out, and ... may be repeated
 	summary  string
 	required []string // names of the flags that must be set
-	// checkArgs returns an errUsage if the arguments are wrong.
-	checkArgs func(args []string) error
 	// setup defines the flags and returns the function that runs the command.
 	setup func(*flag.FlagSet) runFunc
 }
@@ -35,26 +33,26 @@ type command struct {
 type runFunc = func(ctx context.Context, args []string) error
 
 var commands = []command{
-	{"serve", "", "Run the API on this machine", nil, checkNoArgs, serve},
-	{"get", "ID", "Print a lead as JSON", nil, checkLeadID, getLead},
-	{"list", "[PARAMETER=VALUE...]", "List leads, all or those with a PARAMETER such as status=Open", nil, checkPairs, listLeads},
-	{"create", "FIELD=VALUE...|-", "Create a lead; - reads a JSON object from standard input", nil, checkFields, createLead},
-	{"update", "ID FIELD=VALUE...|-", "Change fields of a lead", nil, checkIDAndFields, updateLead},
-	{"delete", "ID", "Delete a lead for good", nil, checkLeadID, deleteLead},
-	{"mcp", "", "Serve tools for AI agents (Model Context Protocol)", nil, checkNoArgs, serveMCP},
-	{"keys create", "", "Create an API key", []string{"account", "mode"}, checkNoArgs, createKey},
-	{"keys list", "", "List the API keys of an account", []string{"account"}, checkNoArgs, listKeys},
-	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, checkKeyID, revokeKey},
-	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, checkNoArgs, audit},
-	{"reindex", "", "Bring the leads of an account, or of all, in line with the filters", nil, checkNoArgs, reindex},
-	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, checkImportFile, importLeads},
-	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, checkImportName, undoImport},
-	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, checkFileName, exportLeads},
-	{"letters list", "", "List the events and records of a stack on AWS that failed for good", []string{"stack"}, checkNoArgs, listLetters},
-	{"letters show", "LETTER_ID|all", "Print a dead letter", []string{"stack"}, checkLetterID, showLetter},
-	{"letters retry", "LETTER_ID|all", "Send a dead letter to the function again; nothing is created twice", []string{"stack"}, checkLetterID, retryLetter},
-	{"letters drop", "LETTER_ID|all", "Delete a dead letter", []string{"stack"}, checkLetterID, dropLetter},
-	{"version", "", "Print the version, with the commit", nil, checkNoArgs, printVersion},
+	{"serve", "", "Run the API on this machine", nil, serve},
+	{"get", "ID", "Print a lead as JSON", nil, getLead},
+	{"list", "[PARAMETER=VALUE...]", "List leads, all or those with a PARAMETER such as status=Open", nil, listLeads},
+	{"create", "FIELD=VALUE...|-", "Create a lead; - reads a JSON object from standard input", nil, createLead},
+	{"update", "ID FIELD=VALUE...|-", "Change fields of a lead", nil, updateLead},
+	{"delete", "ID", "Delete a lead for good", nil, deleteLead},
+	{"mcp", "", "Serve tools for AI agents (Model Context Protocol)", nil, serveMCP},
+	{"keys create", "", "Create an API key", []string{"account", "mode"}, createKey},
+	{"keys list", "", "List the API keys of an account", []string{"account"}, listKeys},
+	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, revokeKey},
+	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, audit},
+	{"reindex", "", "Bring the leads of an account, or of all, in line with the filters", nil, reindex},
+	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, importLeads},
+	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, undoImport},
+	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, exportLeads},
+	{"letters list", "", "List the events and records of a stack on AWS that failed for good", []string{"stack"}, listLetters},
+	{"letters show", "LETTER_ID|all", "Print a dead letter", []string{"stack"}, showLetter},
+	{"letters retry", "LETTER_ID|all", "Send a dead letter to the function again; nothing is created twice", []string{"stack"}, retryLetter},
+	{"letters drop", "LETTER_ID|all", "Delete a dead letter", []string{"stack"}, dropLetter},
+	{"version", "", "Print the version, with the commit", nil, printVersion},
 }
 
 // groups are the first words of commands with two words.
@@ -182,15 +180,23 @@ func (c command) convert(name string) *cli.Command {
 	return converted
 }
 
-// checkUsage checks that the required flags are set and that the arguments are
-// right.
+// checkUsage checks that the required flags are set, and the number of arguments.
 func (c command) checkUsage(isSet func(flag string) bool, args []string) error {
 	for _, name := range c.required {
 		if !isSet(name) {
 			return usageError("-%s is missing", name)
 		}
 	}
-	return c.checkArgs(args)
+	n := len(strings.Fields(c.args))
+	tooFew := len(args) < n && !strings.HasPrefix(c.args, "[")
+	tooMany := len(args) > n && !strings.Contains(c.args, "...")
+	switch {
+	case tooMany && n == 0:
+		return usageError("unexpected argument %q", args[0])
+	case tooFew || tooMany:
+		return usageError("give these arguments: %s", c.args)
+	}
+	return nil
 }
 
 // convertFlag returns a flag of package flag as one of package cli.
@@ -224,13 +230,6 @@ func printVersion(*flag.FlagSet) runFunc {
 		}
 		return nil
 	}
-}
-
-func checkNoArgs(args []string) error {
-	if len(args) > 0 {
-		return usageError("unexpected argument %q", args[0])
-	}
-	return nil
 }
 
 // stopSignals returns the signals that stop a command: Ctrl-C, the shutdown of

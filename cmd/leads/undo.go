@@ -86,10 +86,3 @@ func forEachImported(ctx context.Context, journal string, handle func(context.Co
 	}
 	return err
 }
-
-func checkImportName(args []string) error {
-	if len(args) != 1 {
-		return usageError("give the name of one import, as leads import printed it")
-	}
-	return nil
-}
