@@ -117,7 +117,11 @@ func (s *stackOnAWS) check(t *testing.T, shown, deleted []string, calls ...strin
 var allShown = []string{"DeadLetters", "Undelivered", "UndeliveredMessages", "Unpublished"}
 
 func TestListLettersDeletesNothing(t *testing.T) {
-	for _, args := range [][]string{{"leads", "letters", "list", "-stack", "leads-prod"}, {"leads", "letters", "show", "-stack", "leads-prod", "m1"}} {
+	for _, args := range [][]string{
+		{"leads", "letters", "list", "-stack", "leads-prod"},
+		{"leads", "letters", "list", "-stack", "leads-prod", "-json"},
+		{"leads", "letters", "show", "-stack", "leads-prod", "m1"},
+	} {
 		s := newStackOnAWS(t)
 		if status := run(args); status != 0 {
 			t.Errorf("status %d", status)
