@@ -51,6 +51,9 @@ func withDatabase(flags *flag.FlagSet, run func(ctx context.Context, db database
 		}
 		db.journals = *data
 		fmt.Fprintf(os.Stderr, "Using %s.\n", db.name)
+		if err := db.CheckFormat(ctx); err != nil {
+			return db.explainError(err)
+		}
 		if len(args) == 0 {
 			return run(ctx, db, "")
 		}
@@ -159,6 +162,8 @@ func (db database) explainError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, new(*dynamo.FormatError)):
+		return fmt.Errorf("%s: %w", db.name, err)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted (%w)", context.Canceled)
 	case errors.As(err, &notFound) && db.data != "":

@@ -129,6 +129,9 @@ func prepareDatabase(ctx context.Context, db database, data string) (key string,
 	if err := db.CreateTable(ctx); err != nil {
 		return "", db.explainError(err)
 	}
+	if err := db.CheckFormat(ctx); err != nil {
+		return "", db.explainError(err)
+	}
 	if data == localdb.Memory {
 		return createTestKey(ctx, db)
 	}

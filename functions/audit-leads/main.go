@@ -14,8 +14,10 @@ import (
 )
 
 func main() {
+	table := dynamo.Open()
+	table.WarmUp(context.Background())
 	auditor := &audit.Auditor{
-		Table:     dynamo.Open(),
+		Table:     table,
 		Log:       awsenv.NewLog(),
 		Metrics:   os.Stdout,
 		Namespace: os.Getenv("LEADS_NAMESPACE"),

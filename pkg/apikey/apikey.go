@@ -32,6 +32,10 @@ import (
 // IDLength is the number of characters of a key's id.
 const IDLength = 12
 
+// WarmUpID is the id in the key of the request with which a function warms up. No
+// stored key has it, and a [Store] may do something useful in its place.
+const WarmUpID = "000000000000"
+
 const (
 	secretLen   = 32
 	checksumLen = 6
@@ -63,6 +67,12 @@ func NewKey(tenant lead.Tenant, scopes Scopes, now, expires time.Time) (text str
 		CreatedAt: now.UTC().Truncate(time.Second),
 		ExpiresAt: expires.UTC().Truncate(time.Second),
 	}
+}
+
+// WarmUpKey returns the text of a key with the id WarmUpID.
+func WarmUpKey() string {
+	text := prefix(lead.Test) + WarmUpID + strings.Repeat("0", secretLen)
+	return text + checksum(text)
 }
 
 // Parse returns the id and the mode in the text of a key. It returns false if

@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,10 @@ type Table struct {
 
 	hasListed atomic.Bool // List was called
 
+	refused  atomic.Pointer[FormatError] // of CheckFormat
+	unmarked atomic.Bool                 // the table has no format
+	checked  sync.Map                    // tenants that checkTenant found right
+
 	// Now returns the time of the local clock. It need not be right. A test
 	// that changes it must do so before the first call.
 	Now func() time.Time
@@ -43,21 +48,21 @@ type Table struct {
 // New returns the table with this name. The client must have been created with
 // [Configure]. New sends no request.
 func New(client *dynamodb.Client, name string) *Table {
-	t := &Table{client: client, name: name, near: nearOffset, sleep: sleepContext, Now: time.Now, Filters: lead.FilterNames[:]}
+	t := &Table{name: name, near: nearOffset, sleep: sleepContext, Now: time.Now, Filters: lead.FilterNames[:]}
 	t.clock = &counter.Clock{Local: func() time.Time { return t.Now() }}
-	t.counters = counter.New(client, name, t.clock)
+	t.client = dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.APIOptions = append(o.APIOptions, t.refuse) })
+	t.counters = counter.New(t.client, name, t.clock)
 	return t
 }
 
-// WarmUp reads an API key that does not exist. A Lambda function calls it during
-// its init phase, when it has more CPU time than later, so that the connection
-// to DynamoDB and the code for requests are ready for the first event. WarmUp
-// takes at most a second. It ignores errors, because the first event reports
-// them.
+// WarmUp calls CheckFormat. A Lambda function does so during its init phase, when
+// it has more CPU time than later, so that the connection to DynamoDB and the code
+// for requests are ready for the first event. WarmUp takes at most a second. It
+// ignores errors, because the first event reports them.
 func (t *Table) WarmUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, _ = t.FindKey(ctx, "warm-up")
+	_ = t.CheckFormat(ctx)
 }
 
 // Retrieve implements [lead.Store] with one strongly consistent read.

@@ -27,6 +27,8 @@ func toStoreError(err error) error {
 	redacted := &redactedError{describeError(err), err}
 	var apiError smithy.APIError
 	switch {
+	case errors.As(err, new(*FormatError)):
+		return err
 	case isThrottled(err):
 		return &lead.UnavailableError{Throttled: true, RetryAfter: retryAfter, Err: redacted}
 	case errors.As(err, &apiError) && !retry.IsErrorRetryables(retryables).IsErrorRetryable(err).Bool():

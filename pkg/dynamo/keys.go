@@ -1,9 +1,11 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -38,6 +40,9 @@ func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
 		return err
 	}
 	if _, err := t.List(ctx, k.Tenant, lead.ListQuery{Limit: 1}); err != nil {
+		return err
+	}
+	if err := t.writeFormat(ctx); err != nil {
 		return err
 	}
 	// The condition never lets a put replace an item: an attempt that arrives
@@ -78,8 +83,12 @@ func itemFromKey(k apikey.Key) item {
 	return it
 }
 
-// FindKey implements [apikey.Store] with one strongly consistent read.
+// FindKey implements [apikey.Store] with one strongly consistent read. With
+// [apikey.WarmUpID] that is the read of CheckFormat.
 func (t *Table) FindKey(ctx context.Context, id string) (apikey.Key, error) {
+	if id == apikey.WarmUpID {
+		return apikey.Key{}, cmp.Or(t.CheckFormat(ctx), apikey.ErrNotFound)
+	}
 	it, err := t.getItem(ctx, apiKeyKey(id))
 	if err != nil {
 		return apikey.Key{}, err
@@ -107,7 +116,7 @@ func (t *Table) ListKeys(ctx context.Context, account string) ([]apikey.Key, err
 			return nil, err
 		}
 		for _, it := range page.Items {
-			k, err := t.FindKey(ctx, stringOf(it[attrPK])[len("key/"):])
+			k, err := t.FindKey(ctx, strings.TrimPrefix(stringOf(it[attrPK]), "key/"))
 			if err != nil {
 				return nil, err
 			}

@@ -48,6 +48,9 @@ const (
 func (t *Table) List(ctx context.Context, tenant lead.Tenant, q lead.ListQuery) (page lead.Page, err error) {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
+	if err = t.checkTenant(ctx, tenant); err != nil {
+		return page, err
+	}
 	l := &listing{t: t, tenant: tenant, q: q, all: indexPart{after: boundOf(q.From), before: cmp.Or(boundOf(q.To), endOfIndex)}}
 	if q.Filter != nil {
 		if !t.hasFilter(q.Filter.Field) {

@@ -34,8 +34,13 @@ func (t *Table) CreateTable(ctx context.Context) error {
 	if err != nil && !errors.As(err, &exists) {
 		return err
 	}
-	return dynamodb.NewTableExistsWaiter(t.client).Wait(ctx,
+	isNew := err == nil
+	err = dynamodb.NewTableExistsWaiter(t.client).Wait(ctx,
 		&dynamodb.DescribeTableInput{TableName: &t.name}, time.Minute)
+	if err == nil && isNew {
+		err = t.writeFormat(ctx)
+	}
+	return err
 }
 
 func keySchema(hash, sort string) []types.KeySchemaElement {

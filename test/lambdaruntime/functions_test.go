@@ -1,6 +1,7 @@
 package lambdaruntime_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/dynamo"
@@ -87,14 +90,42 @@ func TestEveryFunctionAnswers(t *testing.T) {
 	}
 }
 
+// TestFunctionsRefuseATableOfANewerVersion starts functions with a table of the next
+// format. They answer with an error, and the log says what to do.
+func TestFunctionsRefuseATableOfANewerVersion(t *testing.T) {
+	endpoint := localdbtest.Start(t)
+	key, existing := createTable(t, endpoint)
+	_, err := newClient(endpoint).UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+		TableName:                 aws.String("leads"),
+		Key:                       map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "format"}, "sk": &types.AttributeValueMemberS{Value: "format"}},
+		UpdateExpression:          aws.String("SET v = v + :one"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":one": &types.AttributeValueMemberN{Value: "1"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, event := range map[string][]byte{
+		"retrieve-lead": request(t, key, "GET", "/api/crm/lead/"+string(existing), ""),
+		"ingest-leads":  []byte(`{"leads":[{"city":"Genf"}]}`),
+		"audit-leads":   []byte(`{"time":"2026-03-01T12:00:00Z","detail":{}}`),
+	} {
+		var log bytes.Buffer
+		t.Run(name, func(t *testing.T) {
+			function := startWithLog(t, program(t, name), endpoint, &log)
+			if out, err := function.Invoke(t.Context(), "request", event); err == nil && !strings.Contains(string(out), "api_error") {
+				t.Errorf("the response is %s, want an error", out)
+			}
+		})
+		if !strings.Contains(log.String(), "use the newest release of leads") {
+			t.Errorf("the log of %s does not say what to do:\n%s", name, log.String())
+		}
+	}
+}
+
 // createTable creates a table with an API key and a lead of its account.
 func createTable(t *testing.T, endpoint string) (key string, id lead.ID) {
 	t.Helper()
-	table := dynamo.New(dynamodb.New(dynamodb.Options{
-		Region:       "local",
-		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
-		BaseEndpoint: &endpoint,
-	}, dynamo.Configure), "leads")
+	table := dynamo.New(newClient(endpoint), "leads")
 	if err := table.CreateTable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +139,14 @@ func createTable(t *testing.T, endpoint string) (key string, id lead.ID) {
 		t.Fatal(err)
 	}
 	return key, created.ID
+}
+
+func newClient(endpoint string) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
+		Region:       "local",
+		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+		BaseEndpoint: &endpoint,
+	}, dynamo.Configure)
 }
 
 // request returns the event of an HTTP API for a request.
@@ -127,9 +166,14 @@ func request(t *testing.T, key, method, path, body string) []byte {
 // start starts a function's program as Lambda would, with further variables.
 func start(t *testing.T, command []string, endpoint string, env ...string) *lambdaruntime.Function {
 	t.Helper()
+	return startWithLog(t, command, endpoint, t.Output(), env...)
+}
+
+func startWithLog(t *testing.T, command []string, endpoint string, log io.Writer, env ...string) *lambdaruntime.Function {
+	t.Helper()
 	f, err := lambdaruntime.Start(lambdaruntime.Options{
 		Command: command,
-		Log:     t.Output(),
+		Log:     log,
 		Timeout: time.Minute, // qemu on a busy machine
 		Env: append(env,
 			"LEADS_TABLE=leads", "AWS_ENDPOINT_URL_DYNAMODB="+endpoint, "SSL_CERT_DIR=/nonexistent",

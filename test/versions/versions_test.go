@@ -2,8 +2,8 @@
 // side by side on one table, as a deployment with a canary does.
 //
 // The release before is the commit that last changed release.txt. A change of what
-// is stored that both versions cannot share needs a new number there, and a note
-// in docs/operations.md on how to deploy it.
+// is stored that both versions cannot share needs a new number there and in
+// dynamo.Format, and a note in docs/operations.md on how to deploy it.
 package versions
 
 import (
