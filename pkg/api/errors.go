@@ -84,6 +84,7 @@ func problemOf(err error) *problem {
 	var p *problem
 	var invalid lead.ValidationError
 	var syntax *lead.SyntaxError
+	var ambiguous *lead.AmbiguousError
 	var unavailable *lead.UnavailableError
 	if !errors.As(err, &unavailable) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		unavailable = &lead.UnavailableError{RetryAfter: time.Second, Err: err}
@@ -108,6 +109,12 @@ func problemOf(err error) *problem {
 			status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
 			message: "The lead is at another version than the request asks for. Retrieve it and repeat the request with its new ETag.",
 		}
+	case errors.As(err, &ambiguous):
+		return matchProblem(http.StatusConflict, lead.MatchName, "match_ambiguous",
+			fmt.Sprintf("More than one lead has this e-mail address. Update one of them by its id: %s.", joinIDs(ambiguous.IDs)))
+	case errors.Is(err, lead.ErrFilterOff): // of an upsert; lists name the filter
+		return matchProblem(http.StatusBadRequest, "match", lead.ParameterInvalid,
+			"This deployment finds no leads by email_id, so it has no upserts. Create leads, or update them by their ids.")
 	case errors.Is(err, lead.ErrKeyReused):
 		return &problem{
 			status: http.StatusConflict, kind: idempotencyError, code: "idempotency_key_reused",
@@ -135,6 +142,24 @@ func problemOf(err error) *problem {
 		status: http.StatusInternalServerError, kind: apiError, code: "internal",
 		message: "Something went wrong on our side. Try again, and report the request_id if it stays so.",
 	}
+}
+
+// matchProblem returns the problem of an upsert that cannot look for a lead.
+func matchProblem(status int, param string, code lead.Code, message string) *problem {
+	return &problem{
+		status: status, kind: invalidRequest, code: string(code), message: message,
+		violations: lead.ValidationError{{Param: param, Code: code, Message: message}},
+	}
+}
+
+func joinIDs(ids []lead.ID) (joined string) {
+	for i, id := range ids {
+		if i > 0 {
+			joined += ", "
+		}
+		joined += string(id)
+	}
+	return joined
 }
 
 // fail makes an error the answer, unless an answer was sent before.

@@ -40,6 +40,10 @@ func (s failingStore) Update(context.Context, lead.Tenant, lead.ID, []lead.Chang
 	return lead.Lead{}, s.fail()
 }
 
+func (s failingStore) Upsert(context.Context, lead.Tenant, []lead.Change, lead.Precondition) (lead.Lead, bool, error) {
+	return lead.Lead{}, false, s.fail()
+}
+
 func (s failingStore) Delete(context.Context, lead.Tenant, lead.ID, lead.Precondition) error {
 	return s.fail()
 }

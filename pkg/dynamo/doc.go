@@ -78,6 +78,16 @@
 //
 // That is 13 units. Without filters it is 7, and the lead is not read.
 //
+// # An upsert
+//
+// One query reads the index rows of the e-mail address, for 1 unit. If there is none,
+// a lead is created as above, and the guard is written in the same transaction, for 2
+// units more. If there is one, the lead is read, for 1 unit, and updated as above. If
+// the lead was changed in the last hour, the guard is written too, in a transaction:
+// that is 3 units more. Two cases cost more. After an ordinary update in the last
+// seconds, the query is repeated. If the lead that an upsert wrote in the last hour
+// has lost the address, a create checks its row, for 2 units.
+//
 // # A list
 //
 // Package counter explains how a list gets its total and finds an offset. The

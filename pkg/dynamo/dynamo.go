@@ -22,6 +22,7 @@ type Table struct {
 	shards   counter.Shards
 	clock    *counter.Clock
 	counters *counter.Counters
+	upserts  locks // by address
 	near     int64 // see nearOffset
 	sleep    func(context.Context, time.Duration) error
 

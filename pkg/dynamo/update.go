@@ -53,8 +53,7 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 	}
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
-	u := &update{t: t, tenant: tenant, id: id, changes: changes, nonce: make([]byte, 8)}
-	rand.Read(u.nonce) // never fails, see crypto/rand
+	u := t.newUpdate(tenant, id, changes)
 
 	// Another process may have a filter that this table has not, so the lead may
 	// have rows nevertheless.
@@ -93,46 +92,67 @@ type update struct {
 	id      lead.ID
 	changes []lead.Change
 	nonce   []byte
+	with    []types.TransactWriteItem // made in the same transaction, if there are some
 
 	// unknown is the time of the first attempt whose outcome is unknown.
 	unknown time.Time
+}
+
+func (t *Table) newUpdate(tenant lead.Tenant, id lead.ID, changes []lead.Change) *update {
+	u := &update{t: t, tenant: tenant, id: id, changes: changes, nonce: make([]byte, 8)}
+	rand.Read(u.nonce) // never fails, see crypto/rand
+	return u
 }
 
 // updateRead updates a lead that was read as this item, and again as the item
 // that stands in its place if the lead has changed.
 func (u *update) updateRead(ctx context.Context, was item, precondition lead.Precondition) (lead.Lead, error) {
 	for attempt := 1; ; attempt++ {
-		l, indexed := u.t.leadFromItem(was), stringOf(was[attrIndexed])
-		switch {
-		case hasNonce(was, u.nonce):
-			// An earlier attempt of this call succeeded and its response was lost.
-			return l, nil
-		case !u.unknown.IsZero() && l.UpdatedAt.After(u.unknown.Add(maxDelayed)):
-			// The earlier attempt may have succeeded, and its nonce may be gone.
-			err := errors.New("the outcome of an update is unknown, and the lead was changed later")
-			return lead.Lead{}, &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
-		case !precondition.Holds(l.Version):
-			return lead.Lead{}, lead.ErrPreconditionFailed
-		}
-		unchanged := u.t.leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))
-		from := placeOf(&l, indexed)
-		l.Values.Apply(u.changes)
-		to := placeOf(&l, indexed)
-
-		var updated lead.Lead
-		var err error
-		if maps.Equal(from, to) {
-			updated, was, err = u.updateItem(ctx, unchanged, was)
-		} else {
-			updated, was, err = u.moveItem(ctx, unchanged, was, l, from, to)
-		}
-		if err != nil || was == nil {
+		updated, failed, err := u.updateUnchanged(ctx, was, precondition)
+		if err != nil || failed == nil {
 			return updated, err
 		}
 		if err := u.t.waitBeforeRetry(ctx, attempt, nil); err != nil {
 			return lead.Lead{}, toStoreError(err)
 		}
+		was = failed
 	}
+}
+
+// updateUnchanged updates a lead that was read as this item. If the lead has
+// changed, it returns the item as it is, or ErrNotFound.
+func (u *update) updateUnchanged(ctx context.Context, was item, precondition lead.Precondition) (updated lead.Lead, failed item, err error) {
+	l, indexed := u.t.leadFromItem(was), stringOf(was[attrIndexed])
+	if !precondition.Holds(l.Version) {
+		return lead.Lead{}, nil, lead.ErrPreconditionFailed
+	}
+	unchanged := u.t.leadCondition(atVersion(l.Version)).And(hasIndexed(indexed))
+	from := placeOf(&l, indexed)
+	l.Values.Apply(u.changes)
+	to := placeOf(&l, indexed)
+	if len(u.with) == 0 && maps.Equal(from, to) {
+		return u.updateItem(ctx, unchanged, was)
+	}
+	return u.moveItem(ctx, unchanged, was, l, from, to)
+}
+
+// conditionFalse is the result of an attempt whose condition was false for this
+// item.
+func (u *update) conditionFalse(is item) (updated lead.Lead, failed item, err error) {
+	if is == nil {
+		return lead.Lead{}, nil, lead.ErrNotFound
+	}
+	l := u.t.leadFromItem(is)
+	switch {
+	case hasNonce(is, u.nonce):
+		// An earlier attempt of this call succeeded and its response was lost.
+		return l, nil, nil
+	case !u.unknown.IsZero() && l.UpdatedAt.After(u.unknown.Add(maxDelayed)):
+		// The earlier attempt may have succeeded, and its nonce may be gone.
+		err := errors.New("the outcome of an update is unknown, and the lead was changed later")
+		return lead.Lead{}, nil, &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
+	}
+	return lead.Lead{}, is, nil
 }
 
 // updateItem updates the lead alone. was is the lead as it was read, if the
@@ -171,10 +191,8 @@ func (u *update) updateItem(ctx context.Context, condition expression.ConditionB
 		var refused *types.ConditionalCheckFailedException
 		late := isSignatureLate(err, at)
 		switch {
-		case errors.As(err, &refused) && refused.Item == nil:
-			return lead.Lead{}, nil, lead.ErrNotFound
 		case errors.As(err, &refused):
-			return lead.Lead{}, refused.Item, nil
+			return u.conditionFalse(refused.Item)
 		case late && outcomeUnknown:
 			return lead.Lead{}, nil, &lead.UnavailableError{RetryAfter: retryAfter, Err: err}
 		case late: // the clock is corrected now
@@ -182,7 +200,9 @@ func (u *update) updateItem(ctx context.Context, condition expression.ConditionB
 			return lead.Lead{}, nil, toStoreError(err)
 		default:
 			outcomeUnknown = true
-			u.setUnknown(at)
+			if u.unknown.IsZero() {
+				u.unknown = at
+			}
 		}
 		if u.t.waitBeforeRetry(ctx, attempt, err) != nil {
 			return lead.Lead{}, nil, toStoreError(err)
@@ -190,19 +210,11 @@ func (u *update) updateItem(ctx context.Context, condition expression.ConditionB
 	}
 }
 
-// setUnknown says that the outcome of an attempt at this time is unknown.
-func (u *update) setUnknown(at time.Time) {
-	if u.unknown.IsZero() {
-		u.unknown = at
-	}
-}
-
-// moveItem updates the lead and moves its index rows, in one transaction. The
-// lead has its new values. If the condition is false, moveItem returns the item as
-// it is, or ErrNotFound.
+// moveItem updates the lead, moves its index rows and makes the writes of u.with, in
+// one transaction. The lead has its new values. If the condition is false, moveItem
+// returns the item as it is, or ErrNotFound.
 func (u *update) moveItem(ctx context.Context, condition expression.ConditionBuilder, was item, l lead.Lead, from, to place) (updated lead.Lead, failed item, err error) {
 	err = u.t.writeTransaction(ctx, u.tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
-		u.setUnknown(at) // writeTransaction does not say whether it is
 		expr, err := u.expression(at, condition, was)
 		if err != nil {
 			return nil, nil, err
@@ -210,7 +222,7 @@ func (u *update) moveItem(ctx context.Context, condition expression.ConditionBui
 		l.UpdatedAt = time.UnixMilli(max(at.UnixMilli(), intOf(was[attrUpdated]))).UTC()
 		change := counter.NewChange(at)
 		rows := u.t.moveLead(u.tenant, u.id, from, to, change)
-		return append([]types.TransactWriteItem{{Update: &types.Update{
+		return slices.Concat([]types.TransactWriteItem{{Update: &types.Update{
 			TableName:                           &u.t.name,
 			Key:                                 leadKey(u.tenant, u.id),
 			UpdateExpression:                    expr.Update(),
@@ -218,7 +230,7 @@ func (u *update) moveItem(ctx context.Context, condition expression.ConditionBui
 			ExpressionAttributeNames:            expr.Names(),
 			ExpressionAttributeValues:           expr.Values(),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}}}, rows...), change, nil
+		}}}, u.with, rows), change, nil
 	})
 	reason := cancellationReason(err, 0)
 	switch {
@@ -227,10 +239,9 @@ func (u *update) moveItem(ctx context.Context, condition expression.ConditionBui
 		return l, nil, nil
 	case !conditionFailed(reason):
 		return lead.Lead{}, nil, err
-	case reason.Item == nil:
-		return lead.Lead{}, nil, lead.ErrNotFound
 	}
-	return lead.Lead{}, reason.Item, nil
+	// No earlier attempt succeeded, because all have the same client token.
+	return u.conditionFalse(reason.Item)
 }
 
 // expression returns the expressions that change the lead once, if the condition

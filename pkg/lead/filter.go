@@ -57,3 +57,25 @@ func EmailKey(address string) (key string, ok bool) {
 }
 
 var domainLabels = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
+
+// MatchName is the name of the field by which an upsert finds a lead.
+const MatchName = "email_id"
+
+// MatchKey returns the key by which an upsert with these changes finds a lead: the
+// [EmailKey] of their address. It returns what is wrong if they have no address, or
+// the documentation placeholder.
+func MatchKey(changes []Change) (string, ValidationError) {
+	for _, c := range changes {
+		if Fields[c.Field].Name != MatchName {
+			continue
+		}
+		address, _ := c.Value.(string)
+		if key, ok := EmailKey(address); ok {
+			return key, nil
+		}
+	}
+	return "", ValidationError{{
+		Param: MatchName, Code: ParameterInvalid,
+		Message: "Send the e-mail address of the lead, such as name@example.com, for " + MatchName + ": an upsert finds the lead by it.",
+	}}
+}

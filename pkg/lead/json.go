@@ -28,8 +28,18 @@ var (
 // Members that only the server sets (id, created_at, updated_at) are ignored. The
 // error is a [*SyntaxError], or a [ValidationError] with every violation found. After
 // [MaxViolations] it skips unknown names, because suggesting another takes time.
-func ParseChanges(body []byte) (changes []Change, err error) {
-	var invalid ValidationError
+func ParseChanges(body []byte) ([]Change, error) {
+	changes, invalid, err := parseChanges(body)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(invalid) > 0:
+		return nil, invalid
+	}
+	return changes, nil
+}
+
+func parseChanges(body []byte) (changes []Change, invalid ValidationError, err error) {
 	err = parseObject(body, func(d *jsontext.Decoder, name string) error {
 		i := FieldNamed(name)
 		if i < 0 {
@@ -43,10 +53,21 @@ func ParseChanges(body []byte) (changes []Change, err error) {
 		invalid = append(invalid, violations...)
 		return err
 	})
-	switch {
-	case err != nil:
+	return changes, invalid, err
+}
+
+// ParseUpsert parses the body of an upsert like [ParseChanges]. It must have an
+// e-mail address, which is not the documentation placeholder.
+func ParseUpsert(body []byte) ([]Change, error) {
+	changes, invalid, err := parseChanges(body)
+	if err != nil {
 		return nil, err
-	case len(invalid) > 0:
+	}
+	isMatch := func(v Violation) bool { return v.Param == MatchName }
+	if _, err := MatchKey(changes); err != nil && !slices.ContainsFunc(invalid, isMatch) {
+		invalid = append(invalid, err...)
+	}
+	if len(invalid) > 0 {
 		return nil, invalid
 	}
 	return changes, nil

@@ -403,3 +403,32 @@ func TestParseMembers(t *testing.T) {
 		}
 	}
 }
+
+func TestParseUpsert(t *testing.T) {
+	for body, want := range map[string][]string{
+		`{"email_id":"Ann@Example.org","city":"Bonn"}`: nil,
+		``:                                   {"email_id"},
+		`{"city":"Bonn"}`:                    {"email_id"},
+		`{"email_id":null}`:                  {"email_id"},
+		`{"email_id":""}`:                    {"email_id"},
+		`{"email_id":"nobody"}`:              {"email_id"},
+		`{"email_id":5}`:                     {"email_id"},
+		`{"email_id":"` + placeholder + `"}`: {"email_id"},
+		`{"town":"Bonn","city":1}`:           {"town", "city", "email_id"},
+	} {
+		changes, err := ParseUpsert([]byte(body))
+		var invalid ValidationError
+		if errors.As(err, &invalid); want != nil && changes != nil || want == nil && (len(changes) != 2 || err != nil) {
+			t.Errorf("ParseUpsert(%s) returned %v: %v", body, changes, err)
+		}
+		var params []string
+		for _, v := range invalid {
+			params = append(params, v.Param)
+		}
+		if !slices.Equal(params, want) {
+			t.Errorf("ParseUpsert(%s) refused %v, want %v", body, params, want)
+		}
+	}
+	_, err := ParseUpsert([]byte("[]"))
+	wantSyntaxError(t, "[]", err, "not an object")
+}

@@ -27,6 +27,15 @@ var (
 	ErrKeyInUse = errors.New("the idempotency key is in use")
 )
 
+// AmbiguousError means that several leads have the e-mail address of an upsert.
+type AmbiguousError struct {
+	IDs []ID // of these leads, the oldest first, at most ten
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("several leads have this e-mail address: %v", e.IDs)
+}
+
 // UnavailableError is a temporary error. It is not known whether anything was
 // done, and the caller may send the same call again.
 type UnavailableError struct {
@@ -69,6 +78,16 @@ type Store interface {
 	// it changes nothing, UpdatedAt included. It returns ErrNotFound or
 	// ErrPreconditionFailed.
 	Update(ctx context.Context, t Tenant, id ID, changes []Change, only Precondition) (Lead, error)
+
+	// Upsert updates the lead that has the e-mail address in changes, compared by
+	// [EmailKey], or creates one if there is none. [ParseUpsert] returns such
+	// changes. With only.Match it creates none. Upserts of one address at the same
+	// time never create two leads. A lead that Create or Update gives this address
+	// during the call may count as later.
+	//
+	// It returns ErrNotFound if there is no lead and only.Match is set,
+	// ErrPreconditionFailed, an [*AmbiguousError], or ErrFilterOff.
+	Upsert(ctx context.Context, t Tenant, changes []Change, only Precondition) (l Lead, created bool, err error)
 
 	// Delete deletes the lead permanently. It returns ErrNotFound or
 	// ErrPreconditionFailed.
