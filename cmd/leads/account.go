@@ -16,8 +16,8 @@ func addNewAccountFlag(flags *flag.FlagSet) *bool {
 }
 
 // confirmAccount asks whether to create an account that has neither leads nor
-// keys: its name may be misspelt. It asks only if standard input is free for the
-// answer.
+// keys: its name may be misspelt. It asks only if standard input is not the file to
+// import. Without a yes it returns an error.
 func confirmAccount(ctx context.Context, db database, account string, create, canAsk bool) error {
 	known, err := accountExists(ctx, db, account)
 	if err != nil || known || create {

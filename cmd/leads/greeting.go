@@ -32,7 +32,7 @@ curl %[1]s/api/crm/lead \
 curl %[1]s/api/crm/lead \
   -H "Authorization: Bearer %[3]s"
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 `, "http://"+clientAddress(addr), db.name, key, testTenant.Account, validity)
 }
 

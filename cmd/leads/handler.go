@@ -24,8 +24,7 @@ func newHandler(db database, cors string) http.Handler {
 	if !isTerminal(os.Stderr) {
 		return redirectToDocs(allowOrigins(api.New(config).Handler(routes...), cors))
 	}
-	// The lines below have no cause of an error in the server. The log of the API
-	// has.
+	// logRequests does not know why the server failed. The log of the API does.
 	config.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	return logRequests(redirectToDocs(allowOrigins(api.New(config).Handler(routes...), cors)), os.Stderr)
 }

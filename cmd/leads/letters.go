@@ -99,6 +99,7 @@ func (l *letters) readAll(ctx context.Context) error {
 	return nil
 }
 
+// showAgain makes the messages that are still in the queues visible to others.
 func (l *letters) showAgain(ctx context.Context) error {
 	var failed error
 	for _, m := range l.read {

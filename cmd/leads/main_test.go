@@ -242,7 +242,7 @@ func startServer(t testing.TB, dir string, env []string, args ...string) (*serve
 	})
 
 	lines := bufio.NewScanner(stdout)
-	for !strings.HasSuffix(s.greeting, "Ctrl-C ends it.\n") {
+	for !strings.HasSuffix(s.greeting, "Press Ctrl-C to stop.\n") {
 		if !lines.Scan() {
 			return nil, fmt.Errorf("leads serve ended: %v: %s", s.wait(), s.stderr)
 		}

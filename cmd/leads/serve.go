@@ -155,7 +155,7 @@ func newServer(h http.Handler) *http.Server {
 // shutDown stops the server after it has answered the requests in flight, or
 // after shutdownTimeout.
 func shutDown(server *http.Server) error {
-	fmt.Fprintln(os.Stderr, "Ending.")
+	fmt.Fprintln(os.Stderr, "Stopping.")
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

@@ -50,7 +50,7 @@ type batchRow struct {
 func (t *Table) nextBatch(tenant lead.Tenant, requests []lead.CreateRequest, results []lead.CreateResult) *batch {
 	b := &batch{table: t, tenant: tenant}
 	keys := map[string]bool{}
-	// Two writes count the leads, should their ids reach into the next window.
+	// Two writes count the leads, if their ids reach into the next window.
 	for i, writes := 0, 2; i < len(requests); i++ {
 		request := requests[i]
 		writes += 1 + len(placeOf(&lead.Lead{Values: request.Values}, t.indexed()))

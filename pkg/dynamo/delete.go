@@ -29,8 +29,8 @@ func (t *Table) Delete(ctx context.Context, tenant lead.Tenant, id lead.ID, prec
 	return t.deleteRead(ctx, tenant, id, was, precondition)
 }
 
-// deleteRead deletes a lead that was read as this item, and again as the item
-// that stands in its place if the lead has changed.
+// deleteRead deletes a lead that was read as this item. If the lead has changed
+// since, deleteRead tries again with the item as it is now.
 func (t *Table) deleteRead(ctx context.Context, tenant lead.Tenant, id lead.ID, was item, precondition lead.Precondition) (err error) {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()
@@ -46,10 +46,10 @@ func (t *Table) deleteRead(ctx context.Context, tenant lead.Tenant, id lead.ID, 
 	return lead.ErrNotFound
 }
 
-// deleteLead deletes a lead that has rows at this place and in these indexes, on
-// condition that that is so and that the precondition holds. Otherwise it returns
-// the lead as it is, or ErrNotFound.
-func (t *Table) deleteLead(ctx context.Context, tenant lead.Tenant, id lead.ID, from place, indexed string, precondition lead.Precondition) (is item, err error) {
+// deleteLead deletes a lead and its index rows at this place. The condition is that
+// the lead has rows in these indexes and that the precondition holds. If the
+// condition is false, deleteLead returns the current item, or ErrNotFound.
+func (t *Table) deleteLead(ctx context.Context, tenant lead.Tenant, id lead.ID, from place, indexed string, precondition lead.Precondition) (current item, err error) {
 	condition := t.leadCondition(precondition).And(hasIndexed(indexed))
 	expr, err := expression.NewBuilder().WithCondition(condition).Build()
 	if err != nil {

@@ -11,8 +11,8 @@
 //	key/0ab1…             key                 an API key: the hash of its text
 //	tenants               acme/test           a tenant that has a key
 //	format                format              the version of all this, see [Format]
-//	acme/test/counters    2026-03-01T09:3/0.1.0  counts of leads, see package counter, which has
-//	                                          also ~ here and the items of acme/test/snapshot
+//	acme/test/counters    2026-03-01T09:3/0.1.0  counts of leads, see package counter
+//	acme/test/snapshot    s<series>           sums of these counts, see package counter
 //	acme/test/by/<series> createdAt           an index row of a filter: a lead with one value of
 //	                                          status, lead_owner or email_id
 //

@@ -67,7 +67,7 @@ func describeError(err error) string {
 			text += ": " + apiError.ErrorMessage()
 		}
 	case isTransient(err).Bool():
-		text = "the answer broke off"
+		text = "incomplete answer"
 	case errors.As(err, &errno):
 		text = errno.Error()
 	case errors.Is(err, context.DeadlineExceeded):

@@ -51,11 +51,11 @@ func leadID(k item) lead.ID {
 	return lead.ID(pk[strings.LastIndexByte(pk, '/')+1:])
 }
 
-// createdAt returns the sort key of a lead in the index. It sorts by time and
-// then by id. Each prefix of it is a period of time, such as a day or a second.
+// createdAt returns the sort key of a lead in the index. Sort keys are in the order
+// of ids. Each prefix of one is a period of time, such as a day or a second.
 func createdAt(id lead.ID) string {
 	at := id.Time()
-	if at.Year() > 9999 { // sorts with the last that has four digits
+	if at.Year() > 9999 { // sorts like the last time whose year has four digits
 		at = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 	}
 	return counter.Timestamp(at) + id.Random()
@@ -72,8 +72,9 @@ func idOf(createdAt string) lead.ID {
 	return id
 }
 
-// itemFromLead returns the item of a new lead that has rows in these indexes. Fields with their default value
-// are not stored, so an update to the default removes the attribute.
+// itemFromLead returns the item of a new lead that has rows in these indexes. Fields
+// with their default value are not stored, so an update to the default removes the
+// attribute.
 func itemFromLead(tenant lead.Tenant, l *lead.Lead, indexed string) item {
 	it := leadKey(tenant, l.ID)
 	it[attrTenant] = text(tenantName(tenant))

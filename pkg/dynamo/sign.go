@@ -36,7 +36,7 @@ func (s fixedTimeSigner) SignHTTP(ctx context.Context, credentials aws.Credentia
 }
 
 // minSkew is the least difference between a signature's time and the Date of the
-// answer for which a refused signature is taken as late and not as wrong.
+// answer with which a refused signature counts as late, and not as wrong.
 const minSkew = time.Minute
 
 // isSignatureLate reports whether DynamoDB refused a signature because its time

@@ -27,11 +27,11 @@ type prepareWrites func(at time.Time) ([]types.TransactWriteItem, *counter.Chang
 // An error of prepare is returned as it is. Other errors are those of
 // toStoreError.
 //
-// An attempt with an unknown outcome is repeated with the same client token and
-// signing time, so that DynamoDB executes only one of both, and none too late for
-// its window. (DynamoDB remembers a token for ten minutes.) The SDK's retryer
-// hides the outcome of the attempts that it repeats, so this function repeats
-// them itself.
+// An attempt with an unknown outcome is repeated with the same client token, so that
+// DynamoDB executes the transaction once: it remembers a token for ten minutes. The
+// signing time is the same too, so that DynamoDB refuses an attempt that arrives too
+// late for its window. The SDK's retryer hides the outcome of the attempts that it
+// repeats, so this function repeats them itself.
 func (t *Table) writeTransaction(ctx context.Context, tenant lead.Tenant, prepare prepareWrites) error {
 	ctx, cancel := withRetryDeadline(ctx)
 	defer cancel()

@@ -29,10 +29,10 @@ import (
 //
 // list-leads takes all parameters of the list, and "created_at":{"gte":"..."} for
 // created_at[gte]. retrieve-lead, update-lead and delete-lead also take "if_match":
-// a version, as the events of changes have it, or an entity tag. The result is the body of the
-// HTTP answer. An error is an error of the function: errorType is the code of the
-// HTTP answer and errorMessage says what to do, so that a state machine can catch
-// resource_missing and retry unavailable.
+// a version, as in the events of changes, or an entity tag. The result is the body
+// of the HTTP answer. An error is an error of the function: errorType is the code of
+// the HTTP answer and errorMessage says what to do, so that a state machine can
+// catch resource_missing and retry unavailable.
 //
 // The call is handled like an HTTP request, but without an API key: IAM decides
 // who may call the function, and these callers may reach the leads of every

@@ -37,7 +37,7 @@ var errNotHTTP = errors.New("the event is not an API Gateway event of payload fo
 	"or call it with the members account and mode")
 
 // parseEvent parses an event. encoding/json replaces invalid UTF-8 in it without
-// an error. That is harmless but in the body, which is therefore taken from
+// an error. That is harmless except in the body, which is therefore taken from
 // members (see parseBody).
 func parseEvent(payload []byte, members map[string]jsontext.Value) (*event, error) {
 	e := &event{header: http.Header{}}

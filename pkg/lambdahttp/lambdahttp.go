@@ -31,9 +31,8 @@ func Start(h http.Handler, direct ...api.Route) {
 	lambda.Start(f)
 }
 
-// New returns the Lambda function that answers API Gateway events with h. Where a
-// route is given, the function also answers direct calls of it; more than one
-// route makes no sense.
+// New returns the Lambda function that answers API Gateway events with h. If a
+// route is given, at most one, the function also answers direct calls of it.
 //
 // The answer to an API Gateway event is always an HTTP response. Invoke returns
 // an error only for an event that is neither one of API Gateway nor a direct call,

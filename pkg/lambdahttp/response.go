@@ -43,7 +43,7 @@ func (w *response) Write(p []byte) (int, error) {
 
 // encode returns the result of the function for an event.
 func (w *response) encode(e *event) ([]byte, error) {
-	w.WriteHeader(http.StatusOK) // where the handler wrote nothing
+	w.WriteHeader(http.StatusOK) // if the handler wrote nothing
 	if location := w.sent.Get("Location"); strings.HasPrefix(location, "/") {
 		w.sent.Set("Location", e.basePath+location)
 	}

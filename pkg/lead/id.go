@@ -38,7 +38,7 @@ func idOfHalves(hi, lo uint64) ID {
 	return ID(text[:])
 }
 
-// Bytes returns the 128 bits of the id, which must have the form of one.
+// Bytes returns the 128 bits of the id, which must be well formed (see [ParseID]).
 func (id ID) Bytes() (b [16]byte) {
 	var hi, lo uint64
 	for _, c := range []byte(id[len(idPrefix):]) {
@@ -119,8 +119,8 @@ func (g *IDGenerator) Next(now time.Time) ID {
 	return newID(now, binary.BigEndian.Uint64(random[:]))
 }
 
-// Reset lets the next id be smaller than those before, because the clock was
-// wrong.
+// Reset allows the next id to be smaller than earlier ones. Call it after a wrong
+// clock was corrected.
 func (g *IDGenerator) Reset() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

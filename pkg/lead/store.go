@@ -11,8 +11,8 @@ import (
 
 // Errors of a [Store].
 var (
-	// ErrNotFound means that the tenant has no such lead. It does not tell
-	// another tenant's lead, a deleted one and one that never existed apart.
+	// ErrNotFound means that the tenant has no such lead. It is the same for
+	// another tenant's lead, a deleted one, and one that never existed.
 	ErrNotFound = errors.New("no such lead")
 
 	// ErrPreconditionFailed means that the lead is at a version that the

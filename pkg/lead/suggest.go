@@ -23,10 +23,10 @@ var synonyms = map[string]string{
 }
 
 // suggestName returns the name of the member that an unknown name most likely
-// means, or "" where none is close. Close are names that differ only in case and
-// separators, [synonyms], and names that differ by few edits: one in a field of
-// four letters, two in one of eight. Only half as many edits lead to a read-only
-// member, which is rarely meant.
+// means, or "" if none is close. A name is close if it differs only in case and
+// separators, if it is one of the synonyms, or if it differs by few edits: one in a
+// field of four letters, two in one of eight. For a read-only member, which is
+// rarely meant, half as many edits are allowed.
 func suggestName(unknown string) (suggestion string) {
 	if len(unknown) > 64 { // longer than any name, and slow to compare
 		return ""
