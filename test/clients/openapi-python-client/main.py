@@ -38,3 +38,6 @@ for deleted_id in (lead_id, rounded.parsed.id):
     assert delete_lead.sync(deleted_id, client=client).deleted
 missing = retrieve_lead.sync_detailed(lead_id, client=client)
 assert missing.status_code == 404 and missing.parsed.error.message, missing
+
+for _ in range(21):  # for the programs in docs/clients.md
+    assert create_lead.sync(client=client, body=LeadCreate(lead_name="Ada"))
