@@ -115,7 +115,7 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "leads: %s\n", endSentence(err.Error()))
+	fmt.Fprintf(os.Stderr, "leads: %v%s\n", err, fullStop(err))
 	if errors.Is(err, errUsage) {
 		return 2
 	}
@@ -171,7 +171,7 @@ func (c command) convert(name string) *cli.Command {
 				err = runCommand(ctx, args)
 			}
 			if errors.Is(err, errUsage) {
-				err = fmt.Errorf("%w. See leads %s -h", err, c.name)
+				err = fmt.Errorf("%w%s See leads %s -h", err, fullStop(err), c.name)
 			}
 			return err
 		},
@@ -242,11 +242,11 @@ func stopSignals() []os.Signal {
 	return signals
 }
 
-// endSentence adds a full stop if the text does not end with one or with a
-// question mark.
-func endSentence(text string) string {
-	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
-		return text
+// fullStop returns a full stop, or "" if the text of the error ends with one or
+// with a question mark.
+func fullStop(err error) string {
+	if text := err.Error(); strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return ""
 	}
-	return text + "."
+	return "."
 }
