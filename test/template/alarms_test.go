@@ -15,7 +15,7 @@ func TestEveryAlarmIsDocumented(t *testing.T) {
 		} `yaml:"Resources"`
 	}
 	readYAML(t, "template.yaml", &template)
-	text, err := os.ReadFile("docs/operations.md")
+	text, err := os.ReadFile(root + "docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}

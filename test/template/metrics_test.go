@@ -74,7 +74,7 @@ func TestMetricFiltersCountLogLines(t *testing.T) {
 	}
 	publishChange := func() {
 		p := publish.Publisher{Bus: brokenStores{}, Log: log}
-		event, err := os.ReadFile("events/stream.json")
+		event, err := os.ReadFile(root + "events/stream.json")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,8 @@ import (
 )
 
 const (
+	root = "../../" // the folder of the repository
+
 	module    = "overplane.dev/leads"
 	awsModule = "github.com/aws/"
 	lambdaGo  = "github.com/aws/aws-lambda-go"
@@ -38,11 +40,13 @@ func listPackages(t *testing.T) []goPackage {
 	// "go test" repeats a result until a file changes that the test has read. It
 	// does not see what "go list" reads, but it sees this.
 	for _, folder := range []string{"pkg", "cmd", "functions", "test", "tools"} {
-		if err := filepath.WalkDir(folder, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
+		if err := filepath.WalkDir(root+folder, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", "./...").Output()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", "./...")
+	cmd.Dir = root
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +129,7 @@ func TestOnlyLambdaPackagesImportAWSLambdaGo(t *testing.T) {
 // packages with the packages of the module. A folder such as tools/ stands for
 // all packages in it.
 func TestREADMEListsThePackages(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
+	readme, err := os.ReadFile(root + "README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +151,7 @@ func TestREADMEListsThePackages(t *testing.T) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(listed)) {
-		if _, err := os.Stat(name); !listed[name] && (!strings.HasSuffix(name, "/") || err != nil) {
+		if _, err := os.Stat(root + name); !listed[name] && (!strings.HasSuffix(name, "/") || err != nil) {
 			t.Errorf("README.md lists %s, which does not exist", name)
 		}
 	}
@@ -156,7 +160,7 @@ func TestREADMEListsThePackages(t *testing.T) {
 // TestArchitectureNamesThePackages compares the packages that
 // docs/architecture.md names with those in pkg/.
 func TestArchitectureNamesThePackages(t *testing.T) {
-	text, err := os.ReadFile("docs/architecture.md")
+	text, err := os.ReadFile(root + "docs/architecture.md")
 	if err != nil {
 		t.Fatal(err)
 	}

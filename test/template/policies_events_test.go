@@ -118,7 +118,7 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 
 // usePublish publishes changes, of which one is unreadable.
 func usePublish(t *testing.T, services *fakeaws.Server) []permission {
-	event, err := os.ReadFile("events/stream.json")
+	event, err := os.ReadFile(root + "events/stream.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func compareLists[T comparable](t *testing.T, where string, got, want []T) {
 // functionFolders returns the names of the folders in functions/.
 func functionFolders(t *testing.T) (names []string) {
 	t.Helper()
-	mains, err := filepath.Glob("functions/*/main.go")
+	mains, err := filepath.Glob(root + "functions/*/main.go")
 	if err != nil || len(mains) == 0 {
 		t.Fatalf("no functions: %v", err)
 	}
@@ -97,7 +97,7 @@ var handler = regexp.MustCompile(`\.Handler\((?:api\.(\w+)|(docs\.Routes\(\)\.\.
 // several routes it returns the expression.
 func servedRoute(t *testing.T, function string) string {
 	t.Helper()
-	main, err := os.ReadFile("functions/" + function + "/main.go")
+	main, err := os.ReadFile(root + "functions/" + function + "/main.go")
 	if err != nil {
 		t.Error(err)
 		return ""
@@ -180,10 +180,10 @@ func openAPIOperations(t *testing.T) (operations []operation) {
 	return operations
 }
 
-// readYAML decodes a file.
+// readYAML decodes a file of the repository.
 func readYAML(t *testing.T, name string, into any) {
 	t.Helper()
-	text, err := os.ReadFile(name)
+	text, err := os.ReadFile(root + name)
 	if err != nil {
 		t.Fatal(err)
 	}
