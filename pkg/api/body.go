@@ -84,11 +84,16 @@ func (r *request) checkBody(types ...string) error {
 // changes parses a body of one of these media types. Violations found in the
 // headers are returned together with those of the query and the body.
 func (r *request) changes(headers lead.ValidationError, types ...string) ([]lead.Change, error) {
-	invalid := append(unknownParameters(r.query()), headers...)
+	return r.parseBody(lead.ParseChanges, append(unknownParameters(r.query()), headers...), types...)
+}
+
+// parseBody parses a body of one of these media types. Violations found before are
+// returned together with those of the body.
+func (r *request) parseBody(parse func([]byte) ([]lead.Change, error), invalid lead.ValidationError, types ...string) ([]lead.Change, error) {
 	if err := r.checkBody(types...); err != nil {
 		return nil, err
 	}
-	changes, err := lead.ParseChanges(r.body)
+	changes, err := parse(r.body)
 	var more lead.ValidationError
 	if err != nil && !errors.As(err, &more) {
 		return nil, err

@@ -58,6 +58,10 @@ var (
 		status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
 		message: "If-Match holds no strong entity tag of this lead. Send the ETag of an answer unchanged, quotes included.",
 	}
+	errNoMatch = &problem{
+		status: http.StatusNotFound, kind: invalidRequest, code: "resource_missing",
+		message: "No lead has this e-mail address. To create one, leave out If-Match.",
+	}
 	errNoneMatch = &problem{
 		status: http.StatusPreconditionFailed, kind: invalidRequest, code: "precondition_failed",
 		message: "The lead is at a version that If-None-Match, or If-Match, rules out. Retrieve it to see its ETag.",

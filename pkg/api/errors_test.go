@@ -152,7 +152,7 @@ func TestHandlerServesOnlyItsRoutes(t *testing.T) {
 		{"its own route", api.New(w.config).Handler(api.ListLeads), http.MethodGet, collection, 200, ""},
 		{"HEAD of its own route", api.New(w.config).Handler(api.ListLeads), http.MethodHead, collection, 200, ""},
 		{"another route", api.New(w.config).Handler(api.ListLeads), http.MethodGet, someLead, 404, ""},
-		{"another method", api.New(w.config).Handler(api.ListLeads), http.MethodPut, collection, 405, "GET, HEAD, POST, OPTIONS"},
+		{"another method", api.New(w.config).Handler(api.ListLeads), http.MethodPatch, collection, 405, "GET, HEAD, POST, PUT, OPTIONS"},
 		{"no route, an unknown path", api.New(api.Config{}).Handler(), http.MethodGet, "/", 404, ""},
 		{"no route, an unknown method", api.New(api.Config{}).Handler(), http.MethodPost, someLead, 405, "GET, HEAD, PATCH, DELETE, OPTIONS"},
 		{"no route, options", api.New(api.Config{}).Handler(), http.MethodOptions, someLead, 204, "GET, HEAD, PATCH, DELETE, OPTIONS"},

@@ -26,7 +26,7 @@ func TestTenantsAreIsolated(t *testing.T) {
 	for _, w := range []*fixture{here, empty} {
 		w.table.Now = func() time.Time { return now }
 	}
-	path := here.create(t, `{"lead_name":"Ada","annual_revenue":7}`)
+	path := here.create(t, `{"lead_name":"Ada","email_id":"ada@example.org","annual_revenue":7}`)
 	created := here.send(t, contract.Main, http.MethodPost, collection, `{"lead_name":"Grace"}`, "Idempotency-Key", "order-1")
 	before := here.send(t, contract.Main, http.MethodGet, collection, "")
 
@@ -49,6 +49,9 @@ func TestTenantsAreIsolated(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%s/%s %s", other, route.Name, method, variant), func(t *testing.T) {
 						id := strings.TrimPrefix(path, collection+"/")
 						target := strings.ReplaceAll(route.Path, "{id}", id)
+						if route.Name == api.UpsertLead.Name {
+							target += "?match=email_id"
+						}
 						for _, body := range bodies(route, id) {
 							got := here.send(t, other, method, target, body, variants[variant]...)
 							want := empty.send(t, other, method, target, body, variants[variant]...)
@@ -76,7 +79,7 @@ func bodies(route api.Route, id string) []string {
 	case http.MethodGet, http.MethodDelete:
 		return []string{""}
 	}
-	valid := `{"lead_name":"Eve","status":null}`
+	valid := `{"lead_name":"Eve","email_id":"ada@example.org","status":null}`
 	if route.Name == api.BatchLeads.Name {
 		valid = batchOf(`{"method":"update","id":"`+id+`","lead":`+valid+`}`, `{"method":"delete","id":"`+id+`"}`,
 			`{"method":"delete","id":"`+id+`","if_match":1}`, `{"method":"create","lead":{"lead_name":"Grace"},"idempotency_key":"order-1"}`)

@@ -99,6 +99,28 @@ func (a *API) updateLead(w *response, r *request) error {
 	return nil
 }
 
+func (a *API) upsertLead(w *response, r *request) error {
+	only, invalid := r.precondition()
+	changes, err := r.parseBody(lead.ParseUpsert, append(r.checkMatch(), invalid...), "application/json")
+	if err != nil {
+		return err
+	}
+	l, created, err := a.leads.Upsert(r.Context(), r.tenant, changes, only)
+	switch {
+	case errors.Is(err, lead.ErrNotFound):
+		return errNoMatch
+	case err != nil:
+		return preconditionError(err, only)
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		w.Header().Set("Location", collection+"/"+string(l.ID))
+	}
+	w.setLead(status, &l)
+	return nil
+}
+
 func (a *API) deleteLead(w *response, r *request) error {
 	only, invalid := r.precondition()
 	id, err := r.leadID(invalid)

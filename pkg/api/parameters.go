@@ -56,6 +56,32 @@ func (r *request) query() (parameters []parameter) {
 	return parameters
 }
 
+// checkMatch returns what is wrong with the query of an upsert, which must be
+// match=email_id.
+func (r *request) checkMatch() (invalid lead.ValidationError) {
+	var others []parameter
+	matches := 0
+	refuse := func(format string, args ...any) {
+		invalid = append(invalid, lead.Violation{Param: "match", Code: lead.ParameterInvalid, Message: fmt.Sprintf(format, args...)})
+	}
+	for _, p := range r.query() {
+		switch {
+		case p.name != "match":
+			others = append(others, p)
+			continue
+		case matches > 0:
+			refuse("Send match once.")
+		case p.value != lead.MatchName:
+			refuse("Send %s for match: an upsert can find a lead by no other field.", lead.MatchName)
+		}
+		matches++
+	}
+	if matches == 0 {
+		refuse("Send match=%s in the query.", lead.MatchName)
+	}
+	return append(invalid, unknownParameters(others)...)
+}
+
 func unknownParameters(query []parameter) (invalid lead.ValidationError) {
 	for _, p := range query {
 		invalid = append(invalid, lead.Violation{

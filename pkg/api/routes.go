@@ -30,13 +30,14 @@ var (
 	ListLeads    = Route{"list-leads", http.MethodGet, collection, (*API).listLeads, nil}
 	RetrieveLead = Route{"retrieve-lead", http.MethodGet, member, (*API).retrieveLead, nil}
 	UpdateLead   = Route{"update-lead", http.MethodPatch, member, (*API).updateLead, nil}
+	UpsertLead   = Route{"upsert-lead", http.MethodPut, collection, (*API).upsertLead, nil}
 	DeleteLead   = Route{"delete-lead", http.MethodDelete, member, (*API).deleteLead, nil}
 	BatchLeads   = Route{"batch-leads", http.MethodPost, batchPath, (*API).batchLeads, nil}
 )
 
 // Routes returns all routes of the API.
 func Routes() []Route {
-	return []Route{CreateLead, ListLeads, RetrieveLead, UpdateLead, DeleteLead, BatchLeads}
+	return []Route{CreateLead, ListLeads, RetrieveLead, UpdateLead, UpsertLead, DeleteLead, BatchLeads}
 }
 
 // findRoute returns the route of a request, the id in its path, and the methods

@@ -24,15 +24,16 @@ import (
 //	{"account":"acme","mode":"live","id":"lead_..."}                       retrieve-lead
 //	{"account":"acme","mode":"live","status":"Open","limit":20,"offset":0} list-leads
 //	{"account":"acme","mode":"live","id":"lead_...","lead":{...}}          update-lead
+//	{"account":"acme","mode":"live","match":"email_id","lead":{...}}       upsert-lead
 //	{"account":"acme","mode":"live","id":"lead_..."}                       delete-lead
 //	{"account":"acme","mode":"live","operations":[{...},...]}              batch-leads
 //
 // list-leads takes all parameters of the list, and "created_at":{"gte":"..."} for
-// created_at[gte]. retrieve-lead, update-lead and delete-lead also take "if_match":
-// a version, as in the events of changes, or an entity tag. The result is the body
-// of the HTTP answer. An error is an error of the function: errorType is the code of
-// the HTTP answer and errorMessage says what to do, so that a state machine can
-// catch resource_missing and retry unavailable.
+// created_at[gte]. retrieve-lead, update-lead, upsert-lead and delete-lead also take
+// "if_match": a version, as in the events of changes, or an entity tag. The result is
+// the body of the HTTP answer. An error is an error of the function: errorType is the
+// code of the HTTP answer and errorMessage says what to do, so that a state machine
+// can catch resource_missing and retry unavailable.
 //
 // The call is handled like an HTTP request, but without an API key: IAM decides
 // who may call the function, and these callers may reach the leads of every
@@ -49,6 +50,8 @@ func directMembers(route api.Route) []string {
 		return append(known, "limit", "offset", "status", "lead_owner", "email_id", "created_at", "starting_after", "ending_before")
 	case api.UpdateLead.Name:
 		return append(known, "id", "lead", "if_match")
+	case api.UpsertLead.Name:
+		return append(known, "match", "lead", "if_match")
 	case api.BatchLeads.Name:
 		return append(known, "operations")
 	}
@@ -115,7 +118,7 @@ func directRequest(ctx context.Context, members map[string]jsontext.Value, route
 			query.Set(name, string(members[name])) // a number as it is written
 		}
 	}
-	for _, name := range []string{"status", "lead_owner", "email_id", "starting_after", "ending_before"} {
+	for _, name := range []string{"status", "lead_owner", "email_id", "starting_after", "ending_before", "match"} {
 		if given(name) {
 			query.Set(name, text(name))
 		}

@@ -117,6 +117,14 @@ func TestDirectCall(t *testing.T) {
 			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":1}`, `"status":"Open"`},
 			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":1}`, "precondition_failed: The lead is at another version"},
 			{"update-lead", `{` + acme + `,` + id + `,"lead":{"status":"Open"},"if_match":"x"}`, "precondition_failed: If-Match holds no strong"},
+			{"upsert-lead", `{` + acme + `,"match":"email_id","lead":{"email_id":"eve@example.org"},"if_match":1}`, "resource_missing: No lead has this e-mail address."},
+			{"upsert-lead", `{` + acme + `,"match":"email_id","lead":{"email_id":"eve@example.org"}}`, `{"id":"lead_`},
+			{"upsert-lead", `{` + acme + `,"match":"email_id","lead":{"email_id":"eve@example.org","city":"Bonn"},"if_match":1}`, `{"id":"lead_`},
+			{"upsert-lead", `{` + acme + `,"match":"email_id","lead":{"email_id":"eve@example.org"},"if_match":1}`, "precondition_failed: "},
+			{"upsert-lead", `{` + acme + `,"lead":{"email_id":"eve@example.org"}}`, "parameter_invalid: Send match=email_id"},
+			{"upsert-lead", `{` + acme + `,"match":"phone","lead":{"email_id":"eve@example.org"}}`, "parameter_invalid: Send email_id for match"},
+			{"upsert-lead", `{` + acme + `,"match":1}`, "parameter_invalid: Send a string for match."},
+			{"upsert-lead", `{` + acme + `,"match":"email_id"}`, "parameter_invalid: Send the e-mail address"},
 			{"retrieve-lead", `{` + acme + `,` + id + `,"if_match":"\"1\""}`, "precondition_failed: "},
 			{"delete-lead", `{` + acme + `,` + id + `,"if_match":"\"7\""}`, "precondition_failed: "},
 			{"delete-lead", `{` + acme + `,` + id + `,"if_match":"\"2\", \"9\""}`, `"deleted":true`},
@@ -289,6 +297,7 @@ func TestDirectSamples(t *testing.T) {
 		{"retrieve-lead", "direct-retrieve", "resource_missing: "},
 		{"update-lead", "direct-update", "resource_missing: "},
 		{"delete-lead", "direct-delete", "resource_missing: "},
+		{"upsert-lead", "direct-upsert", `"email_id":"grace@example.org"`},
 		{"batch-leads", "direct-batch", `"lead_name":"Grace Hopper"`},
 	} {
 		event, err := os.ReadFile("../../events/" + c.event + ".json")

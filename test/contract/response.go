@@ -34,7 +34,7 @@ var errorClasses = map[int]struct {
 	403: {"permission_error", []string{"scope_missing"}, ""},
 	404: {"invalid_request_error", []string{"resource_missing", "route_unknown"}, ""},
 	405: {"invalid_request_error", []string{"method_not_allowed"}, "Allow"},
-	409: {"idempotency_error", []string{"idempotency_key_reused", "idempotency_key_in_use"}, ""},
+	409: {"idempotency_error", []string{"idempotency_key_reused", "idempotency_key_in_use"}, ""}, // see ambiguous
 	412: {"invalid_request_error", []string{"precondition_failed"}, ""},
 	413: {"invalid_request_error", []string{"body_too_large"}, ""},
 	415: {"invalid_request_error", []string{"content_type_unsupported"}, ""},
@@ -42,6 +42,9 @@ var errorClasses = map[int]struct {
 	500: {"api_error", []string{"internal"}, ""},
 	503: {"api_error", []string{"unavailable"}, "Retry-After"},
 }
+
+// ambiguous is the other code of status 409, which has the type of most errors.
+const ambiguous = "match_ambiguous"
 
 // checkRules checks what every response must have.
 func (resp *response) checkRules() error {
@@ -120,6 +123,9 @@ func (resp *response) readError() (*apiError, error) {
 	var errs []error
 	report := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	class := errorClasses[resp.status]
+	if resp.status == 409 && e.Code == ambiguous {
+		class.kind, class.codes = errorClasses[400].kind, []string{ambiguous}
+	}
 	if e.Type != class.kind {
 		report("the type of status %d is %q, want %q", resp.status, e.Type, class.kind)
 	}

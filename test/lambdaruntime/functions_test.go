@@ -46,6 +46,7 @@ func TestEveryFunctionAnswers(t *testing.T) {
 		{"list-leads", request("GET", collection, ""), []string{`"statusCode":200`, string(existing)}},
 		{"update-lead", request("PATCH", member, `{"city":"Bern"}`), []string{`"statusCode":200`, "Bern"}},
 		{"delete-lead", request("DELETE", member, ""), []string{`"statusCode":200`, "deleted"}},
+		{"upsert-lead", request("PUT", collection+"?match=email_id", `{"email_id":"ada@example.org"}`), []string{`"statusCode":201`, "ada@example.org"}},
 		{"batch-leads", request("POST", collection+"/batch", `{"operations":[{"method":"create","lead":{"city":"Biel"}}]}`), []string{`"statusCode":200`, "Biel"}},
 		{"unmatched", request("GET", "/", ""), []string{`"statusCode":404`, "route_unknown", `"Request-Id":"the-request"`}},
 		{"docs", request("GET", "/docs", ""), []string{`"statusCode":200`, "rapi-doc", `"Request-Id":"the-request"`}},
@@ -152,8 +153,9 @@ func newClient(endpoint string) *dynamodb.Client {
 // request returns the event of an HTTP API for a request.
 func request(t *testing.T, key, method, path, body string) []byte {
 	t.Helper()
+	path, query, _ := strings.Cut(path, "?")
 	event, err := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": path, "body": body,
+		"version": "2.0", "rawPath": path, "rawQueryString": query, "body": body,
 		"headers":        map[string]string{"authorization": "Bearer " + key, "content-type": "application/json"},
 		"requestContext": map[string]any{"stage": "$default", "http": map[string]string{"method": method}},
 	})

@@ -123,7 +123,7 @@ type permission struct{ action, resource, keys string }
 const keysOfTenants = "keys of tenants"
 
 // writesOfTable are the actions that have a permission with keys.
-var writesOfTable = []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
+var writesOfTable = []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
 
 // A recordedFunction is a function whose requests to the database are recorded.
 type recordedFunction struct {

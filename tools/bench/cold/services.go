@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -188,10 +189,13 @@ func (s *services) eventFor(ctx context.Context, function string) (event, error)
 	case "delete-lead":
 		id, err := s.createLead(ctx)
 		return event{s.request("DELETE", id, ""), `\"deleted\":true`}, err
+	case "upsert-lead":
+		address := rand.Text() + "@example.com"
+		return event{s.request("PUT", "", strings.Replace(sample, "ada@example.com", address, 1)), `"statusCode":201`}, nil
 	case "batch-leads":
 		return event{s.request("POST", "batch", `{"operations":[{"method":"create","lead":`+sample+`}]}`), `\"status\":201`}, nil
 	case "unmatched":
-		return event{s.request("PUT", "", ""), `"statusCode":405`}, nil
+		return event{s.request("PATCH", "", ""), `"statusCode":405`}, nil
 	case "ingest-leads":
 		return event{[]byte(`{"leads":[` + sample + `]}`), `"id":"lead_`}, nil
 	case "audit-leads":
@@ -206,12 +210,15 @@ func (s *services) eventFor(ctx context.Context, function string) (event, error)
 // request returns the event of API Gateway for a request of a lead, or of the
 // collection when id is empty.
 func (s *services) request(method string, id lead.ID, body string) []byte {
-	path := collection
+	path, query := collection, ""
+	if method == "PUT" {
+		query = "match=email_id"
+	}
 	if id != "" {
 		path += "/" + string(id)
 	}
 	request := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: method + " " + path, RawPath: path, Body: body,
+		Version: "2.0", RouteKey: method + " " + path, RawPath: path, RawQueryString: query, Body: body,
 		PathParameters: map[string]string{"id": string(id)},
 		Headers: map[string]string{
 			"accept": "*/*", "authorization": "Bearer " + s.key, "content-type": "application/json", "content-length": fmt.Sprint(len(body)),
