@@ -73,7 +73,11 @@ func addMapping(mapping map[string]string, text string) error {
 	if i < 1 {
 		return fmt.Errorf("%q has no column or no equals sign: give COLUMN=FIELD", text)
 	}
-	mapping[strings.TrimSpace(text[:i])] = strings.TrimSpace(text[i+1:])
+	column, field := strings.TrimSpace(text[:i]), strings.TrimSpace(text[i+1:])
+	if other, twice := mapping[column]; twice && other != field {
+		return fmt.Errorf("column %q is mapped twice, to %q and to %q: map it once", column, other, field)
+	}
+	mapping[column] = field
 	return nil
 }
 
@@ -94,7 +98,7 @@ func importLeads(flags *flag.FlagSet) runFunc {
 		if err := checkColumnNames(reader, options.settings); err != nil {
 			return err
 		}
-		if err := showColumns(reader, name); err != nil {
+		if err := showColumns(reader, name, options.dryRun); err != nil {
 			return err
 		}
 		if err := confirmAccount(ctx, db, tenant.Account, *newAccount || options.dryRun, name != "-"); err != nil {
@@ -146,13 +150,15 @@ func checkColumnNames(reader *leadfile.Reader, s leadfile.Settings) error {
 	return nil
 }
 
-// showColumns prints what the columns become. It returns an error if somebody
-// must decide about some of them, with the command that does.
-func showColumns(reader *leadfile.Reader, name string) error {
+// showColumns prints what the columns become, unless they all have the names of
+// fields and nobody asked. It returns an error if somebody must decide about some of
+// them, with the command that does.
+func showColumns(reader *leadfile.Reader, name string, always bool) error {
 	if n := reader.Skipped(); n > 0 {
 		fmt.Fprintf(os.Stderr, "The header is in line %d; the lines before it are skipped.\n", n+1)
 	}
-	if reader.Position().Layout.FieldNames {
+	layout := reader.Position().Layout
+	if layout.Columns == nil || layout.FieldNames && len(layout.Settings.Map) == 0 && !always {
 		return nil
 	}
 	fmt.Fprint(os.Stderr, leadfile.FormatColumns(reader.Columns()))
@@ -216,6 +222,9 @@ func openSource(name, sheet string, settings *leadfile.Settings) (*source, error
 		}
 		s.Reader = bytes.NewReader(head) // enough to name it
 		return s, nil
+	}
+	if sheet != "" {
+		return nil, usageError("-sheet: the file is not a workbook")
 	}
 	if _, ok := leadfile.FindEncoding(settings.Encoding); !ok {
 		e, err := ianaindex.IANA.Encoding(settings.Encoding)

@@ -9,7 +9,6 @@ import (
 	"unicode"
 
 	"github.com/agnivade/levenshtein"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"overplane.dev/leads/pkg/lead"
 )
@@ -199,63 +198,44 @@ func simplify(name string) string {
 	}, name)
 }
 
-// Ranks of a claim of a column to a field: the lower, the more exact. Aliases
-// have the ranks between.
-const (
-	rankExact      = 0
-	rankSimplified = 1
-	rankAlias      = 2
-	rankPrefix     = 1000 // added if only the name without its prefix is known
-	rankLast       = 2000
-)
-
-type claim struct {
-	column int
-	field  string
-	rank   int
+// A knownName is a name of columns that is recognised.
+type knownName struct {
+	field    string
+	name     string // simplified, unless exact is set
+	exact    bool   // the name must have this spelling
+	prefixed bool
 }
 
-// claims returns the fields that a column with this name can become, the most
-// exact first.
-func claims(name string) (found []claim) {
-	simple := simplify(name)
-	if simple == "" {
-		return nil
-	}
+// knownNames are all of them, the more exact first.
+var knownNames = listKnownNames()
+
+func listKnownNames() (names []knownName) {
+	// Everybody else calls the lead's company and job so.
+	isMisleading := func(field string) bool { return field == "company" || field == "title" }
+	var simple, prefixed, last []knownName
 	for _, f := range lead.Fields {
-		switch {
-		// Everybody else calls the lead's company and job so.
-		case f.Name == name && (name == "company" || name == "title"):
-			found = append(found, claim{field: f.Name, rank: rankLast})
-		case f.Name == name:
-			found = append(found, claim{field: f.Name, rank: rankExact})
-		case simplify(f.Name) == simple && simple != "company" && simple != "title":
-			found = append(found, claim{field: f.Name, rank: rankSimplified})
-		}
-	}
-	for i, a := range aliases {
-		if simplify(a.name) == simple {
-			found = append(found, claim{field: a.field, rank: rankAlias + i})
-		}
-	}
-	for _, p := range prefixes {
-		rest, ok := strings.CutPrefix(simple, simplify(p.prefix))
-		if !ok || len(found) > 0 {
+		if isMisleading(f.Name) {
+			last = append(last, knownName{field: f.Name, name: f.Name, exact: true})
 			continue
 		}
-		for _, c := range claims(rest) {
-			if slices.Contains(p.fields, c.field) {
-				found = append(found, claim{field: c.field, rank: c.rank + rankPrefix})
+		names = append(names, knownName{field: f.Name, name: f.Name, exact: true})
+		simple = append(simple, knownName{field: f.Name, name: simplify(f.Name)})
+	}
+	for _, a := range aliases {
+		simple = append(simple, knownName{field: a.field, name: simplify(a.name)})
+	}
+	for _, p := range prefixes {
+		for _, k := range simple {
+			if slices.Contains(p.fields, k.field) {
+				prefixed = append(prefixed, knownName{field: k.field, name: simplify(p.prefix) + k.name, prefixed: true})
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b claim) int { return cmp.Compare(a.rank, b.rank) })
-	return found
+	return slices.Concat(names, simple, prefixed, last)
 }
 
-func quoteJSON(s string) []byte {
-	quoted, _ := jsontext.AppendQuote(nil, s)
-	return quoted
+func (k knownName) matches(name, simple string) bool {
+	return k.exact && k.name == name || !k.exact && k.name == simple
 }
 
 func fieldNamed(name string) *lead.Field {
@@ -267,16 +247,17 @@ func fieldNamed(name string) *lead.Field {
 	return nil
 }
 
-// isReadOnly reports whether a lead has this member but a create ignores it.
-func isReadOnly(name string) bool {
-	changes, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(name)))
-	return err == nil && len(changes) == 0
+// isSetAside reports whether a column is left out or has another use by its name: a
+// lead has it but only the server sets it, it has reasons, or it tells rows apart.
+func (s Settings) isSetAside(name string) bool {
+	return name == "id" || name == "created_at" || name == "updated_at" || name == ReasonColumn || name == s.ID
 }
 
 // isKnown reports whether the column needs no decision by its name alone.
 func (s Settings) isKnown(name string) bool {
 	_, mapped := s.Map[name]
-	return mapped || name == ReasonColumn || name == s.ID || isReadOnly(name) || len(claims(name)) > 0
+	simple := simplify(name)
+	return mapped || s.isSetAside(name) || slices.ContainsFunc(knownNames, func(k knownName) bool { return k.matches(name, simple) })
 }
 
 // hasFieldNames reports whether all columns have names of members of a lead, as in a
@@ -284,7 +265,7 @@ func (s Settings) isKnown(name string) bool {
 func (s Settings) hasFieldNames(header []string) bool {
 	return !slices.ContainsFunc(header, func(name string) bool {
 		_, mapped := s.Map[name]
-		return name != "" && !mapped && name != ReasonColumn && name != s.ID && fieldNamed(name) == nil && !isReadOnly(name)
+		return name != "" && !mapped && fieldNamed(name) == nil && !s.isSetAside(name)
 	})
 }
 
@@ -293,42 +274,42 @@ func (s Settings) hasFieldNames(header []string) bool {
 func assignColumns(header []string, s Settings) ([]Column, error) {
 	columns := make([]Column, len(header))
 	owner := map[string]int{} // the column of each field
-	fieldNames := s.hasFieldNames(header)
-	var all []claim
-	for i, name := range header {
-		columns[i].Name = name
-		for n := 2; slices.ContainsFunc(columns[:i], func(c Column) bool { return c.Name == columns[i].Name }); n++ {
-			columns[i].Name = fmt.Sprintf("%s (%d)", name, n)
+	assign := func(i int, field string) {
+		if other, taken := owner[field]; taken {
+			columns[i].Undecided = fmt.Sprintf("left out? (%s is %s)", columns[other].Name, field)
+			return
 		}
-		field, mapped := s.Map[columns[i].Name]
+		columns[i].Field, columns[i].Undecided, owner[field] = field, "", i
+	}
+	fieldNames := s.hasFieldNames(header)
+	for i, name := range header {
+		c := &columns[i]
+		c.Name = name
+		for n := 2; slices.ContainsFunc(columns[:i], func(other Column) bool { return other.Name == c.Name }); n++ {
+			c.Name = fmt.Sprintf("%s (%d)", name, n)
+		}
+		field, mapped := s.Map[c.Name]
+		other, taken := owner[field]
 		switch {
 		case mapped && field != "" && fieldNamed(field) == nil:
-			_, err := lead.ParseChanges(fmt.Appendf(nil, "{%s:null}", quoteJSON(field)))
-			return nil, fileError("Column %q cannot become %v", name, cmp.Or(err, error(fileError("%q: Only the server sets it.", field))))
-		case mapped && field != "":
-			if other, taken := owner[field]; taken {
-				return nil, fileError("Columns %q and %q cannot both become %s: map one of them to another field.", header[other], name, field)
+			hint := ""
+			if similar := similarField(field, nil); similar != "" {
+				hint = " Did you mean " + similar + "?"
 			}
-			columns[i].Field, owner[field] = field, i
-		case mapped, name == ReasonColumn, isReadOnly(name):
-		case fieldNames && fieldNamed(name) != nil:
-			all = append(all, claim{i, name, rankExact})
-		default:
-			for _, c := range claims(name) {
-				all = append(all, claim{i, c.field, c.rank})
-			}
-			columns[i].Undecided = "left out?"
+			return nil, fileError("Column %q cannot become %q: no field of a new lead has this name.%s", name, field, hint)
+		case mapped && field != "" && taken:
+			return nil, fileError("Columns %q and %q cannot both become %s: map one of them to another field.", header[other], name, field)
+		case mapped && field != "", fieldNames && !mapped && fieldNamed(name) != nil:
+			assign(i, cmp.Or(field, name))
+		case !mapped && (!s.isSetAside(name) || name == s.ID):
+			c.Undecided = "left out?"
 		}
 	}
-	slices.SortStableFunc(all, func(a, b claim) int { return cmp.Compare(a.rank, b.rank) })
-	for _, c := range all {
-		other, taken := owner[c.field]
-		switch column := &columns[c.column]; {
-		case column.Field != "":
-		case taken:
-			column.Undecided = fmt.Sprintf("left out? (%s is %s)", columns[other].Name, c.field)
-		default:
-			column.Field, column.Undecided, owner[c.field] = c.field, "", c.column
+	for _, k := range knownNames {
+		for i, name := range header {
+			if columns[i].Undecided != "" && k.matches(name, simplify(name)) {
+				assign(i, k.field)
+			}
 		}
 	}
 	for i := range columns {
@@ -346,18 +327,14 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 func similarField(name string, owner map[string]int) string {
 	simple := simplify(name)
 	best, similar := 3, "" // two edits at most, and few of the letters
-	consider := func(known, field string) {
-		known = simplify(known)
-		_, taken := owner[field]
-		if d := levenshtein.ComputeDistance(simple, known); !taken && d < best && 4*d <= len(known) {
-			best, similar = d, field
+	for _, k := range knownNames {
+		_, taken := owner[k.field]
+		if difference := len(simple) - len(k.name); taken || k.prefixed || difference > 2 || difference < -2 {
+			continue
 		}
-	}
-	for i := range lead.Fields {
-		consider(lead.Fields[i].Name, lead.Fields[i].Name)
-	}
-	for _, a := range aliases {
-		consider(a.name, a.field)
+		if d := levenshtein.ComputeDistance(simple, simplify(k.name)); d < best && 4*d <= len(k.name) {
+			best, similar = d, k.field
+		}
 	}
 	return similar
 }

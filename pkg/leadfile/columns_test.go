@@ -153,11 +153,11 @@ func TestUndecided(t *testing.T) {
 
 func TestSettingErrors(t *testing.T) {
 	for want, s := range map[string]leadfile.Settings{
-		`Column "Phone" cannot become "phon": No field has this name; did you mean phone?`:      {Map: map[string]string{"Phone": "phon"}},
-		`Column "Phone" cannot become "id": Only the server sets it.`:                           {Map: map[string]string{"Phone": "id"}},
-		`Columns "Name" and "Phone" cannot both become city: map one of them to another field.`: {Map: map[string]string{"Name": "city", "Phone": "city"}},
-		`The decimal sign is ";": give point or comma.`:                                         {Decimal: ";"},
-		`None of the columns becomes a field: Name, Phone. Map at least one of them.`:           {Map: map[string]string{"Name": "", "Phone": ""}},
+		`Column "Phone" cannot become "phon": no field of a new lead has this name. Did you mean phone?`: {Map: map[string]string{"Phone": "phon"}},
+		`Column "Phone" cannot become "id": no field of a new lead has this name.`:                       {Map: map[string]string{"Phone": "id"}},
+		`Columns "Name" and "Phone" cannot both become city: map one of them to another field.`:          {Map: map[string]string{"Name": "city", "Phone": "city"}},
+		`The decimal sign is ";": give point or comma.`:                                                  {Decimal: ";"},
+		`None of the columns becomes a field: Name, Phone. Map at least one of them.`:                    {Map: map[string]string{"Name": "", "Phone": ""}},
 	} {
 		if _, err := columnsOf(t, "Name,Phone\na,b\n", s); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)

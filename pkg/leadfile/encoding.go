@@ -90,7 +90,7 @@ func describeOther(head []byte) string {
 	case kind == "application/zip", strings.Contains(kind, "gzip"), strings.Contains(kind, "rar"):
 		return "an archive (" + strings.TrimPrefix(kind, "application/") + "): unpack it first"
 	case bytes.HasPrefix(head, []byte{0xd0, 0xcf, 0x11, 0xe0}):
-		return "an old Excel workbook (.xls): save it as .xlsx or as CSV UTF-8"
+		return "an old Excel workbook (.xls) or one with a password: save it as .xlsx without a password, or as CSV UTF-8"
 	case bytes.HasPrefix(bytes.ToUpper(head), []byte("BEGIN:VCARD")):
 		return "a file of vCards: export CSV instead"
 	case strings.HasPrefix(kind, "image/"), strings.HasPrefix(kind, "audio/"), strings.HasPrefix(kind, "video/"):

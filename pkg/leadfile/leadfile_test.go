@@ -195,7 +195,7 @@ func TestRead(t *testing.T) {
 		{"names an XML document", "<?xml version=\"1.0\"?><a/>", ".csv", "The file is an XML document: export CSV instead."},
 		{"names an archive", "PK\x03\x04\x14\x00a.csv", ".csv", "The file is an archive (zip): unpack it first."},
 		{"names a gzip file", "\x1f\x8b\x08abc", ".csv", "The file is an archive (x-gzip): unpack it first."},
-		{"names an old workbook", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ".xls", "The file is an old Excel workbook (.xls): save it as .xlsx or as CSV UTF-8."},
+		{"names an old workbook", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ".xls", "The file is an old Excel workbook (.xls) or one with a password: save it as .xlsx without a password, or as CSV UTF-8."},
 		{"names a workbook", "PK\x03\x04\x14\x00[Content_Types].xml", ".xlsx", "The file is an Excel workbook, which only leads import can read: use that, or save it as CSV UTF-8."},
 		{"names an image", "\x89PNG\r\n\x1a\n", ".csv", "The file is a file of the type image/png."},
 		{"names other binary files", "abc\x00\x01def", ".csv", "The file is not a text file, because it contains zero bytes: export CSV instead."},
