@@ -31,9 +31,6 @@ const (
 	// takes several transactions.
 	importWorkers   = 8
 	importBatchSize = 196
-
-	// lookups is how many leads a worker looks up at once.
-	lookups = 16
 )
 
 // An importer creates leads from the rows of a file.
@@ -128,97 +125,73 @@ func (i *importer) newRequest(row leadfile.Row) lead.CreateRequest {
 }
 
 // handleBatch creates the leads of a batch that were not made before. It returns
-// the first error.
+// the first error. If a lead was made before and deleted since, the key of its row
+// leads to the id of the deleted lead; the lead that is created again has this id in
+// its own key.
 func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) error {
-	results := make([]lead.CreateResult, len(batch))
-	existing := map[lead.ID]bool{} // of those that were made before
-	if !i.dryRun {
-		results = i.db.CreateMany(ctx, i.tenant, batch)
-		var made, replayed []lead.Lead
-		var ids []lead.ID
-		for _, result := range results {
-			if result.Err == nil && result.Replayed {
-				replayed = append(replayed, result.Lead)
-				ids = append(ids, result.Lead.ID)
-			} else if result.Err == nil {
-				made = append(made, result.Lead)
-			}
+	for create := true; len(batch) > 0; create = i.again {
+		ids, err := i.createBatch(ctx, batch, create)
+		if err != nil {
+			return err
 		}
-		i.created.Add(int64(len(made)))
-		if err := i.journal.add(made, replayed); err != nil {
-			return fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
-		}
-		found, err := i.db.RetrieveMany(ctx, i.tenant, ids)
+		found, err := i.db.RetrieveMany(ctx, i.tenant, slices.DeleteFunc(slices.Clone(ids), func(id lead.ID) bool { return id == "" }))
 		if err != nil {
 			return i.db.explainError(err)
 		}
+		exists := map[lead.ID]bool{}
 		for _, l := range found {
-			existing[l.ID] = true
+			exists[l.ID] = true
 		}
+		var deleted []lead.CreateRequest
+		for n, id := range ids {
+			if exists[id] {
+				i.replayed.Add(1)
+			} else if id != "" {
+				batch[n].Key.Key += "/after/" + string(id)
+				deleted = append(deleted, batch[n])
+			}
+		}
+		batch = deleted
 	}
+	return nil
+}
 
-	// The others were made before. They may have been deleted since.
-	requests := make([]lead.CreateRequest, len(batch)) // to create after all
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(lookups)
-	for n, result := range results {
+// createBatch creates the leads that were not made before. In a dry run and without
+// create, it only counts them. It returns the ids of the others, each in the place
+// of its row.
+func (i *importer) createBatch(ctx context.Context, batch []lead.CreateRequest, create bool) ([]lead.ID, error) {
+	if i.dryRun || !create {
+		ids, err := i.db.FindCreated(ctx, i.tenant, batch)
+		for _, id := range ids {
+			if id == "" && create {
+				i.created.Add(1)
+			} else if id == "" {
+				i.deleted.Add(1)
+			}
+		}
+		return ids, i.db.explainError(err)
+	}
+	var made, replayed []lead.Lead
+	var failure error
+	ids := make([]lead.ID, len(batch))
+	for n, result := range i.db.CreateMany(ctx, i.tenant, batch) {
 		switch {
 		case errors.Is(result.Err, lead.ErrKeyReused):
 			i.changed.Add(1)
-		case existing[result.Lead.ID]:
-			i.replayed.Add(1)
 		case result.Err != nil:
-			group.Go(func() error { return i.db.explainError(result.Err) })
-		case result.Replayed || i.dryRun:
-			group.Go(func() (err error) {
-				requests[n], err = i.lookUp(groupCtx, batch[n], result.Lead.ID)
-				return i.db.explainError(err)
-			})
+			failure = cmp.Or(failure, i.db.explainError(result.Err))
+		case result.Replayed:
+			ids[n] = result.Lead.ID
+			replayed = append(replayed, result.Lead)
+		default:
+			made = append(made, result.Lead)
 		}
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	i.created.Add(int64(len(made)))
+	if err := i.journal.add(made, replayed); err != nil {
+		return nil, fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
 	}
-	requests = slices.DeleteFunc(requests, func(r lead.CreateRequest) bool { return r.Key.Key == "" })
-	switch {
-	case len(requests) == 0:
-		return nil
-	case i.dryRun:
-		i.created.Add(int64(len(requests)))
-		return nil
-	}
-	return i.handleBatch(ctx, requests)
-}
-
-// lookUp counts a row whose lead was made before with this id, or, in a dry run,
-// may have been. It returns the request to make the lead, if that is to be done.
-// A lead that is created again has the idempotency key of the row and the id of the
-// deleted lead.
-func (i *importer) lookUp(ctx context.Context, request lead.CreateRequest, id lead.ID) (lead.CreateRequest, error) {
-	key, deleted := request.Key.Key, false
-	for {
-		if id == "" {
-			var err error
-			if id, err = i.db.FindCreated(ctx, i.tenant, request.Key); err != nil {
-				return lead.CreateRequest{}, err
-			}
-		}
-		if id == "" && (!deleted || i.again) {
-			return request, nil
-		} else if id == "" {
-			i.deleted.Add(1)
-			return lead.CreateRequest{}, nil
-		}
-		_, err := i.db.Retrieve(ctx, i.tenant, id)
-		if !errors.Is(err, lead.ErrNotFound) {
-			if err == nil {
-				i.replayed.Add(1)
-			}
-			return lead.CreateRequest{}, err
-		}
-		deleted = true
-		request.Key.Key, id = key+"/after/"+string(id), ""
-	}
+	return ids, failure
 }
 
 // report prints what became of the rows.

@@ -68,14 +68,23 @@ func idempotencyRecordKey(tenant lead.Tenant, key lead.IdempotencyKey) item {
 	return itemKey(tenantName(tenant)+"/once/"+base64.RawURLEncoding.EncodeToString(name[:]), "once")
 }
 
-// FindCreated returns the id of the lead that was created with this idempotency
-// key, even if the lead was deleted since. It returns "" if the key is not known.
-func (t *Table) FindCreated(ctx context.Context, tenant lead.Tenant, key lead.IdempotencyKey) (lead.ID, error) {
-	record, err := t.getItem(ctx, idempotencyRecordKey(tenant, key))
-	if err != nil || intOf(record[attrExpires]) <= t.Now().Unix() {
-		return "", err
+// FindCreated returns for each request the id of the lead that was created with its
+// idempotency key, even if the lead was deleted since, or "" if the key is not known.
+func (t *Table) FindCreated(ctx context.Context, tenant lead.Tenant, requests []lead.CreateRequest) ([]lead.ID, error) {
+	ctx, cancel := withRetryDeadline(ctx)
+	defer cancel()
+	keys := make([]item, len(requests))
+	for i, r := range requests {
+		keys[i] = idempotencyRecordKey(tenant, r.Key)
 	}
-	return lead.ID(stringOf(record[attrLead])), nil
+	records, err := t.getItems(ctx, keys)
+	ids := make([]lead.ID, len(records))
+	for i, record := range records {
+		if intOf(record[attrExpires]) > t.Now().Unix() {
+			ids[i] = lead.ID(stringOf(record[attrLead]))
+		}
+	}
+	return ids, err
 }
 
 // RetrieveMany returns those of the leads that exist.

@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -23,28 +24,26 @@ func TestFindCreated(t *testing.T) {
 	if err := table.Delete(t.Context(), loading, ids[0], lead.Precondition{}); err != nil {
 		t.Fatal(err)
 	}
-	find := func(key lead.IdempotencyKey) lead.ID {
+	find := func(requests ...lead.CreateRequest) []lead.ID {
 		t.Helper()
-		id, err := table.FindCreated(t.Context(), loading, key)
+		found, err := table.FindCreated(t.Context(), loading, requests)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return id
+		return found
 	}
-	for _, i := range []int{0, 119} { // the first one is deleted
-		if got := find(requests[i].Key); got != ids[i] {
-			t.Errorf("key %d: lead %q, want %q", i, got, ids[i])
-		}
-	}
-	if got := find(lead.IdempotencyKey{Source: "other", Key: requests[0].Key.Key}); got != "" {
-		t.Errorf("a key that was not used: lead %q", got)
+	unknown := requests[0]
+	unknown.Key.Source = "other"
+	// The first lead is deleted, and one key occurs twice.
+	if got, want := find(append(requests, unknown, requests[7])...), append(ids, "", ids[7]); !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
 	}
 	leads, err := table.RetrieveMany(t.Context(), loading, append(ids, "lead_00000000000000000000000000"))
 	if err != nil || len(leads) != 119 || leads[0].ID != ids[1] || leads[0].Values != requests[1].Values {
 		t.Errorf("%d leads, want all but the deleted one (%v)", len(leads), err)
 	}
 	now = now.Add(2 * time.Hour)
-	if got := find(requests[1].Key); got != "" {
+	if got := find(requests[1]); got[0] != "" {
 		t.Errorf("a key that has expired: lead %q", got)
 	}
 }

@@ -88,31 +88,45 @@ func (t *Table) fetchLeads(ctx context.Context, tenant lead.Tenant, ids []lead.I
 	return leads, err
 }
 
-func (t *Table) fetchItems(ctx context.Context, tenant lead.Tenant, ids []lead.ID) (items []item, err error) {
-	byID := make(map[lead.ID]item, len(ids))
-	for some := range slices.Chunk(ids, 100) { // as many as BatchGetItem takes
-		keys := make([]map[string]types.AttributeValue, len(some))
-		for i, id := range some {
-			keys[i] = leadKey(tenant, id)
+func (t *Table) fetchItems(ctx context.Context, tenant lead.Tenant, ids []lead.ID) ([]item, error) {
+	keys := make([]item, len(ids))
+	for i, id := range ids {
+		keys[i] = leadKey(tenant, id)
+	}
+	items, err := t.getItems(ctx, keys)
+	return slices.DeleteFunc(items, func(it item) bool { return it == nil }), err
+}
+
+// getItems returns the items with these keys, strongly consistent, each in the place
+// of its key. An item that does not exist is nil.
+func (t *Table) getItems(ctx context.Context, keys []item) ([]item, error) {
+	nameOf := func(it item) string { return stringOf(it[attrPK]) + " " + stringOf(it[attrSK]) }
+	found := make(map[string]item, len(keys)) // by name; nil until it is found
+	var unique []item                         // BatchGetItem takes no key twice
+	for _, key := range keys {
+		if _, ok := found[nameOf(key)]; !ok {
+			found[nameOf(key)] = nil
+			unique = append(unique, key)
 		}
-		ask := map[string]types.KeysAndAttributes{t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}
+	}
+	for some := range slices.Chunk(unique, 100) { // as many as BatchGetItem takes
+		ask := map[string]types.KeysAndAttributes{t.name: {Keys: some, ConsistentRead: aws.Bool(true)}}
 		for attempt := 1; len(ask) > 0; attempt++ {
 			out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
 			if err != nil {
 				return nil, toStoreError(err)
 			}
 			for _, it := range out.Responses[t.name] {
-				byID[leadID(it)] = it
+				found[nameOf(it)] = it
 			}
 			if ask = out.UnprocessedKeys; len(ask) > 0 && t.waitBeforeRetry(ctx, attempt, nil) != nil {
 				return nil, toStoreError(ctx.Err())
 			}
 		}
 	}
-	for _, id := range ids {
-		if it, ok := byID[id]; ok {
-			items = append(items, it)
-		}
+	items := make([]item, len(keys))
+	for i, key := range keys {
+		items[i] = found[nameOf(key)]
 	}
 	return items, nil
 }
