@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,17 +12,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-
 	"overplane.dev/leads/tools/internal/process"
 	"overplane.dev/leads/tools/internal/samcli"
 )
 
-const (
-	stackName    = "leads-dev"
-	consumerName = "leads-dev-consumer"
-)
+const stackName = "leads-dev"
 
 // emulator is a running emulator of AWS, and a copy of the repository whose
 // template is adapted to it. The emulator keeps nothing on the disk.
@@ -32,8 +25,6 @@ type emulator struct {
 	server *process.Server
 	env    []string // of commands that use the emulator
 	dir    string   // the copy of the repository, where commands run
-
-	outputs map[string]string // of the stack
 }
 
 func startEmulator(ctx context.Context) (*emulator, error) {
@@ -68,11 +59,6 @@ func startEmulator(ctx context.Context) (*emulator, error) {
 }
 
 func (e *emulator) stop() { e.server.Stop(syscall.SIGTERM) }
-
-// config returns the settings of SDK clients for the emulator.
-func (e *emulator) config() aws.Config {
-	return aws.Config{Region: samcli.Region, BaseEndpoint: &e.url, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
-}
 
 // copyRepository copies the files of the repository that Git knows or would add,
 // adapts the template, and adds the commands sam and aws in the folder bin.
@@ -151,41 +137,6 @@ func (e *emulator) createRoutes(ctx context.Context, stack string) (url string, 
 	id, err := e.output(ctx, "tools/pytool", "sam", "python", "tools/rehearse/routes.py", stack)
 	// With %24 for $, so that no shell takes it for a variable.
 	return fmt.Sprintf("%s/_aws/execute-api/%s/%%24default", e.url, bytes.TrimSpace(id)), err
-}
-
-func (e *emulator) deployStack(ctx context.Context, name, template string, parameters ...string) (outputs map[string]string, err error) {
-	args := []string{
-		"deploy", "--template-file", template, "--stack-name", name, "--resolve-s3",
-		"--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides",
-	}
-	if _, err := e.output(ctx, "sam", append(args, parameters...)...); err != nil {
-		return nil, err
-	}
-	return e.stackOutputs(ctx, name)
-}
-
-func (e *emulator) stackOutputs(ctx context.Context, name string) (map[string]string, error) {
-	text, err := e.output(ctx, "sam", "list", "stack-outputs", "--stack-name", name, "--output", "json")
-	if err != nil {
-		return nil, err
-	}
-	var list []struct{ OutputKey, OutputValue string }
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, err
-	}
-	outputs := map[string]string{}
-	for _, o := range list {
-		outputs[o.OutputKey] = o.OutputValue
-	}
-	return outputs, nil
-}
-
-// checkDeleted returns an error if the stack exists.
-func (e *emulator) checkDeleted(ctx context.Context, name string) error {
-	if _, err := e.stackOutputs(ctx, name); err == nil {
-		return fmt.Errorf("the stack %s exists after it was deleted", name)
-	}
-	return nil
 }
 
 // output runs a command in the copy and returns its standard output.
