@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,5 +301,49 @@ func TestLargestBatchAnswerFitsALambdaResponse(t *testing.T) {
 				t.Errorf("the answer has %d bytes", len(inside))
 			}
 		})
+	}
+}
+
+// TestBatchAnswersBeforeTheDeadline lets the database hang from the third request of
+// a batch on, and then sends the batch again.
+func TestBatchAnswersBeforeTheDeadline(t *testing.T) {
+	w := newWarmFixture(t)
+	operations := manyOf(99, `{"method":"create","lead":{"lead_name":"lead"},"idempotency_key":"%d"}`)
+	operations = append(operations, `{"method":"delete","id":"`+noID+`"}`)
+	var requests atomic.Int32
+	w.meter.Fault = func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if operation == "TransactWriteItems" && requests.Add(1) > 2 {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		return next.RoundTrip(r)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	handler := api.New(w.config).Handler(api.BatchLeads)
+	through := http.HandlerFunc(func(client http.ResponseWriter, r *http.Request) { handler.ServeHTTP(client, r.WithContext(ctx)) })
+	w.transport = describe(t).checkTransport(t, contract.Handler(through))
+	results := w.sendBatch(t, operations...)
+	if ctx.Err() != nil {
+		t.Error("the answer came after the deadline")
+	}
+	created := slices.IndexFunc(results, func(r batchResult) bool { return r.Status != http.StatusCreated })
+	if created < 40 || created > 60 {
+		t.Errorf("%d leads were created", created)
+	}
+	wantStatuses(t, results[created:99], http.StatusServiceUnavailable)
+	wantStatuses(t, results[99:], http.StatusNotFound)
+
+	w.meter.Fault = nil
+	w.start(t)
+	again := w.sendBatch(t, operations...)
+	wantStatuses(t, again[:99], http.StatusCreated)
+	for i, r := range again[:created] {
+		if !r.Replayed || r.Lead != results[i].Lead {
+			t.Errorf("result %d is %+v, was %+v", i, r, results[i])
+		}
+	}
+	if list := w.send(t, contract.Main, http.MethodGet, collection+"?limit=1", "").body; !strings.HasSuffix(list, `"total":99}`) {
+		t.Errorf("the list ends in %s", list[len(list)-30:])
 	}
 }
