@@ -17,21 +17,22 @@ const maxAtOnce = 8
 
 // operation is an operation of a batch, and its result.
 type operation struct {
-	method  string              // create, update or delete
+	method  string              // create, update, delete or upsert
 	id      lead.ID             // of update and delete
-	changes []lead.Change       // of create and update
+	changes []lead.Change       // of create, update and upsert
 	key     lead.IdempotencyKey // of create
-	only    lead.Precondition   // of update and delete
+	only    lead.Precondition   // of update, delete and upsert
 
 	round int // see assignRounds
 
-	lead     lead.Lead // after create and update
+	lead     lead.Lead // after create, update and upsert
+	created  bool
 	replayed bool
 	err      error
 }
 
 func (a *API) batchLeads(w *response, r *request) error {
-	operations, err := r.operations()
+	operations, err := r.parseBatch()
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (op *operation) appendResult(dst []byte) []byte {
 		return fmt.Appendf(dst, `{"status":%d,"id":%q,"deleted":true}`, http.StatusOK, op.id)
 	}
 	status := http.StatusOK
-	if op.method == "create" {
+	if op.created {
 		status = http.StatusCreated
 	}
 	dst = fmt.Appendf(dst, `{"status":%d,"etag":%q,`, status, etag(op.lead.Version))
@@ -106,15 +107,34 @@ func (a *API) runBatch(ctx context.Context, t lead.Tenant, operations []*operati
 
 // assignRounds distributes operations over rounds that run one after another, and
 // returns the number of the last. The operations of a round run side by side,
-// except that creates keep their order. Operations of the same lead are in
-// different rounds. No create is in an earlier round than the creates before it,
-// because both may have the same idempotency key.
+// except that creates keep their order. In later rounds than the operations before
+// them are
+//   - updates and deletes of the same lead,
+//   - creates and upserts of the same e-mail address, if one is an upsert,
+//   - upserts after updates and deletes, and the other way round, because it is not
+//     known which lead an upsert updates.
+//
+// No create is in an earlier round than the creates before it, because both may have
+// the same idempotency key.
 func assignRounds(operations []*operation) (last int) {
-	next := map[lead.ID]int{} // the first round after the operations of a lead
+	// The first rounds after the operations so far, by what these were.
+	var changes, upserts, creates int
+	changesOf, upsertsOf, createsOf := map[lead.ID]int{}, map[string]int{}, map[string]int{}
 	for _, op := range operations {
-		if op.err == nil && op.method != "create" {
-			op.round = next[op.id]
-			next[op.id]++
+		if op.err != nil {
+			continue
+		}
+		address, _ := lead.MatchKey(op.changes)
+		switch op.method {
+		case "create":
+			op.round = max(creates-1, upsertsOf[address])
+			creates, createsOf[address] = op.round+1, op.round+1
+		case "upsert":
+			op.round = max(changes, upsertsOf[address], createsOf[address])
+			upserts, upsertsOf[address] = max(upserts, op.round+1), op.round+1
+		default:
+			op.round = max(upserts, changesOf[op.id])
+			changes, changesOf[op.id] = max(changes, op.round+1), op.round+1
 		}
 		last = max(last, op.round)
 	}
@@ -148,6 +168,8 @@ func (a *API) runCall(ctx context.Context, t lead.Tenant, operations []*operatio
 			op.lead, op.err = a.leads.Update(ctx, t, op.id, op.changes, op.only)
 		case "delete":
 			op.err = a.leads.Delete(ctx, t, op.id, op.only)
+		case "upsert":
+			op.lead, op.created, op.err = a.leads.Upsert(ctx, t, op.changes, op.only)
 		}
 		op.err = preconditionError(op.err, op.only)
 	}
@@ -156,6 +178,6 @@ func (a *API) runCall(ctx context.Context, t lead.Tenant, operations []*operatio
 	}
 	for i, result := range a.leads.CreateMany(ctx, t, creates) {
 		op := operations[i]
-		op.lead, op.replayed, op.err = result.Lead, result.Replayed, result.Err
+		op.lead, op.created, op.replayed, op.err = result.Lead, true, result.Replayed, result.Err
 	}
 }

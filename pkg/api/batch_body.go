@@ -22,10 +22,10 @@ const (
 	maxParam = 64
 )
 
-// operations parses the body of a batch. An error of the envelope is the error of
+// parseBatch parses the body of a batch. An error of the envelope is the error of
 // the whole batch. An operation with an error in its lead, or in the text of its id
 // or key, has this error as its result.
-func (r *request) operations() ([]*operation, error) {
+func (r *request) parseBatch() ([]*operation, error) {
 	invalid := unknownParameters(r.query())
 	if err := r.checkBody("application/json"); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (r *request) operations() ([]*operation, error) {
 	}
 	var operations []*operation
 	for i, element := range elements {
-		op, more, err := r.operation(fmt.Sprintf("operations[%d]", i), element)
+		op, more, err := r.parseOperation(fmt.Sprintf("operations[%d]", i), element)
 		if err != nil {
 			return nil, err
 		}
@@ -72,11 +72,12 @@ var membersOf = map[string][2][]string{
 	"create": {{}, {"lead", "idempotency_key"}},
 	"update": {{"id", "lead"}, {"if_match"}},
 	"delete": {{"id"}, {"if_match"}},
+	"upsert": {{"match", "lead"}, {"if_match"}},
 }
 
-// operation parses the element of a batch with this name. It returns what is wrong
-// with its members.
-func (r *request) operation(element string, value jsontext.Value) (_ *operation, invalid lead.ValidationError, err error) {
+// parseOperation parses the element of a batch with this name. It returns what is
+// wrong with its members.
+func (r *request) parseOperation(element string, value jsontext.Value) (_ *operation, invalid lead.ValidationError, err error) {
 	refuse := func(param, format string, args ...any) {
 		invalid = append(invalid, lead.Violation{Param: param, Code: lead.ParameterInvalid, Message: fmt.Sprintf(format, args...)})
 	}
@@ -95,7 +96,7 @@ func (r *request) operation(element string, value jsontext.Value) (_ *operation,
 	op := &operation{method: textOf(members["method"])}
 	names, known := membersOf[op.method]
 	if !known {
-		refuse(element+".method", "Send create, update or delete for method.")
+		refuse(element+".method", "Send create, update, delete or upsert for method.")
 		return nil, invalid, nil
 	}
 	takes := slices.Concat([]string{"method"}, names[0], names[1])
@@ -108,6 +109,8 @@ func (r *request) operation(element string, value jsontext.Value) (_ *operation,
 			refuse(param, "Send a JSON object for lead.")
 		case m.Name == "if_match" && kind != '"' && kind != '0':
 			refuse(param, "Send an entity tag, which is a string, or the number of a version for if_match.")
+		case m.Name == "match" && textOf(m.Value) != lead.MatchName:
+			refuse(param, "Send %s for match.", lead.MatchName)
 		case m.Name != "lead" && m.Name != "if_match" && kind != '"':
 			refuse(param, "Send a string for %s.", m.Name)
 		}
@@ -118,14 +121,14 @@ func (r *request) operation(element string, value jsontext.Value) (_ *operation,
 		}
 	}
 	if len(invalid) == 0 {
-		op.err = r.parseOperation(op, members)
+		op.err = r.setMembers(op, members)
 	}
 	return op, invalid, nil
 }
 
-// parseOperation sets the members of the operation, whose types are right. It
-// returns what is wrong with them.
-func (r *request) parseOperation(op *operation, members map[string]jsontext.Value) error {
+// setMembers sets the members of the operation, whose types are right. It returns
+// what is wrong with them.
+func (r *request) setMembers(op *operation, members map[string]jsontext.Value) error {
 	var invalid lead.ValidationError
 	if members["idempotency_key"] != nil {
 		op.key = r.newKey(textOf(members["idempotency_key"]))
@@ -145,8 +148,12 @@ func (r *request) parseOperation(op *operation, members map[string]jsontext.Valu
 		op.only.Match, more = parseTags([]string{text}, "if_match", false)
 		invalid = append(invalid, more...)
 	}
+	parse := lead.ParseChanges
+	if op.method == "upsert" {
+		parse = lead.ParseUpsert
+	}
 	var err error
-	if op.changes, err = lead.ParseChanges(members["lead"]); err != nil {
+	if op.changes, err = parse(members["lead"]); err != nil {
 		more, ok := err.(lead.ValidationError)
 		if !ok {
 			return err

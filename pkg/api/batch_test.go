@@ -113,6 +113,17 @@ func TestCostOfABatch(t *testing.T) {
 			t.Errorf("20 deletes: %d requests, %v read and %v write units", requests, read, write)
 		}
 		w.meter.Reset()
+		upserts := manyOf(20, `{"method":"upsert","match":"email_id","lead":{"email_id":"a%d@example.com"}}`)
+		wantStatuses(t, w.sendBatch(t, upserts...), http.StatusCreated)
+		if requests, read, write := w.meter.Cost(); requests > 20*2 || read > 20 || write > 20*(11+3) {
+			t.Errorf("20 upserts that create a lead: %d requests, %v read and %v write units", requests, read, write)
+		}
+		w.meter.Reset()
+		wantStatuses(t, w.sendBatch(t, upserts...), http.StatusOK)
+		if requests, _, _ := w.meter.Cost(); requests > 20*3 {
+			t.Errorf("20 upserts that update a lead: %d requests", requests)
+		}
+		w.meter.Reset()
 		w.sendBatch(t, `{"method":"create","lead":{"city":7}}`, `{"method":"delete","id":"nobody"}`)
 		w.send(t, contract.Main, http.MethodPost, batchPath, batchOf(`{"method":"create"}`, `{}`))
 		w.wantCost(t, "refused operations", 0, 0, 0)
@@ -180,6 +191,11 @@ func (s *callStore) Update(ctx context.Context, _ lead.Tenant, id lead.ID, chang
 	return l, s.call(ctx, "update %s", id[len(id)-2:])
 }
 
+func (s *callStore) Upsert(ctx context.Context, _ lead.Tenant, changes []lead.Change, _ lead.Precondition) (lead.Lead, bool, error) {
+	key, _ := lead.MatchKey(changes)
+	return lead.Lead{ID: noID, Version: 2}, false, s.call(ctx, "upsert %s", key)
+}
+
 func (s *callStore) Delete(ctx context.Context, _ lead.Tenant, id lead.ID, _ lead.Precondition) error {
 	if strings.HasSuffix(string(id), "99") {
 		panic("kaboom")
@@ -213,6 +229,31 @@ func TestOperationsRunSideBySideAndInOrder(t *testing.T) {
 		}
 		if last := store.calls[len(store.calls)-1]; last != "delete 00" || len(store.calls) != 18 {
 			t.Errorf("the calls were %q", store.calls)
+		}
+	})
+}
+
+func TestUpsertsKeepTheirOrder(t *testing.T) {
+	w := newFixture(t)
+	synctest.Test(t, func(t *testing.T) {
+		store := &callStore{}
+		start := time.Now()
+		sendTo(t, store, w,
+			`{"method":"create","lead":{"email_id":"a@x.org"}}`,
+			`{"method":"upsert","match":"email_id","lead":{"email_id":"A@X.org"}}`,
+			`{"method":"create","lead":{"email_id":"a@x.org"}}`,
+			`{"method":"create","lead":{"email_id":"b@x.org"}}`,
+			`{"method":"update","id":"`+noID+`","lead":{"city":"x"}}`,
+			`{"method":"upsert","match":"email_id","lead":{"email_id":"c@x.org"}}`,
+			`{"method":"upsert","match":"email_id","lead":{"email_id":"d@x.org"}}`,
+			`{"method":"upsert","match":"email_id","lead":{"email_id":"c@x.org"}}`,
+			`{"method":"delete","id":"`+noID+`"}`)
+		for _, pair := range [][]string{store.calls[2:4], store.calls[4:6]} { // these are side by side
+			slices.Sort(pair)
+		}
+		want := "create 1, upsert a@x.org, create 2, update 00, upsert c@x.org, upsert d@x.org, upsert c@x.org, delete 00"
+		if got := strings.Join(store.calls, ", "); got != want || time.Since(start) != 6*time.Second {
+			t.Errorf("in %v the calls were %s, want %s", time.Since(start), got, want)
 		}
 	})
 }

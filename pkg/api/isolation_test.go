@@ -82,7 +82,9 @@ func bodies(route api.Route, id string) []string {
 	valid := `{"lead_name":"Eve","email_id":"ada@example.org","status":null}`
 	if route.Name == api.BatchLeads.Name {
 		valid = batchOf(`{"method":"update","id":"`+id+`","lead":`+valid+`}`, `{"method":"delete","id":"`+id+`"}`,
-			`{"method":"delete","id":"`+id+`","if_match":1}`, `{"method":"create","lead":{"lead_name":"Grace"},"idempotency_key":"order-1"}`)
+			`{"method":"delete","id":"`+id+`","if_match":1}`,
+			`{"method":"upsert","match":"email_id","lead":{"email_id":"ada@example.org","status":null},"if_match":1}`,
+			`{"method":"create","lead":{"lead_name":"Grace"},"idempotency_key":"order-1"}`)
 	}
 	return []string{"", valid, `{"nope":1}`, "["}
 }
