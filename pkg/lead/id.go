@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // ID identifies a lead: "lead_" and a ULID (https://github.com/ulid/spec) in lower
@@ -16,55 +18,31 @@ type ID string
 
 const (
 	idPrefix   = "lead_"
-	idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
-	idLength   = len(idPrefix) + 26
+	idLength   = len(idPrefix) + ulid.EncodedSize
 	randomBits = 60
 )
 
 func newID(t time.Time, random uint64) ID {
 	// The two halves of the 128 bits. Both hold a part of the nanoseconds.
 	ms, ns := uint64(t.UnixMilli()), uint64(t.Nanosecond()%1e6)
-	return idOfHalves(ms<<16|ns>>4, ns<<randomBits|random&(1<<randomBits-1))
-}
-
-func idOfHalves(hi, lo uint64) ID {
-	var text [idLength]byte
-	copy(text[:], idPrefix)
-	for i := idLength - 1; i >= len(idPrefix); i-- {
-		text[i] = idAlphabet[lo&31]
-		lo = lo>>5 | hi<<59
-		hi >>= 5
-	}
-	return ID(text[:])
+	var bits [16]byte
+	binary.BigEndian.PutUint64(bits[:8], ms<<16|ns>>4)
+	binary.BigEndian.PutUint64(bits[8:], ns<<randomBits|random&(1<<randomBits-1))
+	return IDOfBytes(bits)
 }
 
 // Bytes returns the 128 bits of the id, which must be well formed (see [ParseID]).
-func (id ID) Bytes() (b [16]byte) {
-	var hi, lo uint64
-	for _, c := range []byte(id[len(idPrefix):]) {
-		hi = hi<<5 | lo>>59
-		lo = lo<<5 | uint64(strings.IndexByte(idAlphabet, c))
-	}
-	binary.BigEndian.PutUint64(b[:8], hi)
-	binary.BigEndian.PutUint64(b[8:], lo)
-	return b
-}
+func (id ID) Bytes() [16]byte { return ulid.MustParse(string(id[len(idPrefix):])) }
 
 // IDOfBytes returns the id with these bits, see [ID.Bytes].
-func IDOfBytes(b [16]byte) ID {
-	return idOfHalves(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]))
-}
+func IDOfBytes(b [16]byte) ID { return ID(idPrefix + strings.ToLower(ulid.ULID(b).String())) }
 
 // ParseID reports whether text has the form of an id. It does not tell whether
 // there is such a lead.
 func ParseID(text string) (ID, bool) {
-	if len(text) != idLength || !strings.HasPrefix(text, idPrefix) || text[len(idPrefix)] > '7' {
+	digits, ok := strings.CutPrefix(text, idPrefix)
+	if _, err := ulid.ParseStrict(digits); !ok || err != nil || digits != strings.ToLower(digits) {
 		return "", false
-	}
-	for i := len(idPrefix); i < idLength; i++ {
-		if strings.IndexByte(idAlphabet, text[i]) < 0 {
-			return "", false
-		}
 	}
 	return ID(text), true
 }
@@ -72,15 +50,10 @@ func ParseID(text string) (ID, bool) {
 // Time returns when the lead was created, in UTC, to the nanosecond. The id must
 // be well formed (see [ParseID]).
 func (id ID) Time() time.Time {
-	digits := id[len(idPrefix):]
-	return time.UnixMilli(base32(digits[:10])).Add(time.Duration(base32(digits[10:14]))).UTC()
-}
-
-func base32(digits ID) (n int64) {
-	for _, c := range []byte(digits) {
-		n = n<<5 | int64(strings.IndexByte(idAlphabet, c))
-	}
-	return n
+	bits := id.Bytes()
+	hi, lo := binary.BigEndian.Uint64(bits[:8]), binary.BigEndian.Uint64(bits[8:])
+	ms, ns := hi>>16, hi<<4&0xffff0|lo>>randomBits
+	return time.UnixMilli(int64(ms)).Add(time.Duration(ns)).UTC()
 }
 
 // Random returns the random part of the id, 12 characters. It is the order of

@@ -3,6 +3,8 @@ package lead
 import (
 	"math"
 	"strings"
+
+	"github.com/hbollon/go-edlib"
 )
 
 // synonyms are other common names of fields, as plainName writes them.
@@ -24,9 +26,10 @@ var synonyms = map[string]string{
 
 // suggestName returns the name of the member that an unknown name most likely
 // means, or "" if none is close. A name is close if it differs only in case and
-// separators, if it is one of the synonyms, or if it differs by few edits: one in a
-// field of four letters, two in one of eight. For a read-only member, which is
-// rarely meant, half as many edits are allowed.
+// separators, if it is one of the synonyms, or if it differs by few edits
+// (https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance): one in a field of
+// four letters, two in one of eight. For a read-only member, which is rarely meant,
+// half as many edits are allowed.
 func suggestName(unknown string) (suggestion string) {
 	if len(unknown) > 64 { // longer than any name, and slow to compare
 		return ""
@@ -38,7 +41,7 @@ func suggestName(unknown string) (suggestion string) {
 	least := math.MaxInt
 	consider := func(name string, lettersPerEdit int) {
 		known := plainName(name)
-		if n := editDistance(plain, known); n <= len(known)/lettersPerEdit && n < least {
+		if n := edlib.OSADamerauLevenshteinDistance(plain, known); n <= len(known)/lettersPerEdit && n < least {
 			least, suggestion = n, name
 		}
 	}
@@ -54,32 +57,4 @@ func suggestName(unknown string) (suggestion string) {
 // plainName returns a name in lower case without separators.
 func plainName(name string) string {
 	return strings.NewReplacer("_", "", " ", "", "-", "", ".", "").Replace(strings.ToLower(name))
-}
-
-// editDistance returns the least number of insertions, deletions and
-// substitutions of bytes, and of swaps of two neighbours, that turn a into b
-// (https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance, optimal string
-// alignment).
-func editDistance(a, b string) int {
-	d := make([][]int, len(a)+1) // d[i][j] is the distance of a[:i] and b[:j]
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			substitution := 1
-			if a[i-1] == b[j-1] {
-				substitution = 0
-			}
-			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+substitution)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
 }

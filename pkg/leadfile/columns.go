@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/hbollon/go-edlib"
 
 	"overplane.dev/leads/pkg/lead"
 )
@@ -332,7 +332,7 @@ func similarField(name string, owner map[string]int) string {
 		if difference := len(simple) - len(k.name); taken || k.prefixed || difference > 2 || difference < -2 {
 			continue
 		}
-		if d := levenshtein.ComputeDistance(simple, simplify(k.name)); d < best && 4*d <= len(k.name) {
+		if d := edlib.OSADamerauLevenshteinDistance(simple, simplify(k.name)); d < best && 4*d <= len(k.name) {
 			best, similar = d, k.field
 		}
 	}
