@@ -14,8 +14,10 @@ type Change struct {
 	window string
 	now    map[string]int64            // counts in the item of the window
 	left   map[string]map[string]int64 // counts of things created in other windows, by window
-	route  string
-	keys   []Key // of the things that were created
+	route  string                      // of the counts in the item of the window
+	leftBy string                      // the route of the others
+	keys   []Key                       // of the things that were created
+	parts  []part                      // what Writes returned
 }
 
 // NewChange returns a change that takes effect at this time. The request that
@@ -57,6 +59,7 @@ func (c *Change) move(s Series, at time.Time, n int64) {
 			c.left[window] = map[string]int64{}
 		}
 		counts = c.left[window]
+		c.leftBy = string(s)
 	}
 	counts[fineName(left, s, text)] += n
 }
@@ -68,49 +71,70 @@ type Key [16]byte
 // index does, see [View.RecentKeys].
 func (c *Change) Recent(key Key) { c.keys = append(c.keys, key) }
 
-// Writes returns the change as writes of a transaction, to items of the shard.
+// Writes returns the change as writes of a transaction, to items of the shard. If
+// the condition of one of them is false, call [Shards.Refused].
 func (c *Change) Writes(table, prefix string, shard *Shard) (writes []types.TransactWriteItem) {
+	shard.enter(c.window)
+	partition, size := partition(prefix, countersKind), pageSize
+	if len(c.keys) > 1 {
+		size = bulkPageSize
+	}
+	c.parts = nil
 	if len(c.now) > 0 {
-		size := pageSize
-		if len(c.keys) > 1 {
-			size = bulkPageSize
-		}
-		update := addCounts(c.now)
-		if len(c.keys) > 0 {
-			update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(shard.withRecent(c))))
-		}
-		writes = append(writes, updateItem(table, prefix, shard.page(c.window, c.route, c.now, size), update))
+		c.parts = append(c.parts, shard.part(partition, c.window+"/", c.route, c.now, size))
 	}
 	for window, counts := range c.left {
-		writes = append(writes, updateItem(table, prefix, shard.leftPage(window), addCounts(counts)))
+		c.parts = append(c.parts, shard.part(partition, window+"/x", c.leftBy, counts, size))
+	}
+	for i, p := range c.parts {
+		var recent []recentKey
+		if i == 0 && len(c.keys) > 0 {
+			recent = shard.withRecent(c)
+		}
+		writes = append(writes, p.write(table, recent))
 	}
 	return writes
 }
 
-func addCounts(counts map[string]int64) (update expression.UpdateBuilder) {
-	for name, n := range counts {
+// write returns the write of a part, with these newest keys.
+func (p *part) write(table string, recent []recentKey) types.TransactWriteItem {
+	var update expression.UpdateBuilder
+	for name, n := range p.counts {
 		update = update.Add(expression.Name(name), expression.Value(n))
 	}
-	return update
-}
-
-func updateItem(table, prefix, sortKey string, update expression.UpdateBuilder) types.TransactWriteItem {
-	e, err := expression.NewBuilder().WithUpdate(update).Build()
+	if len(recent) > 0 {
+		update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(recent)))
+	}
+	builder := expression.NewBuilder()
+	if size := expression.Name(attrSize); p.growth > 0 && p.stored == nil {
+		update = update.Add(size, expression.Value(p.growth))
+		builder = builder.WithCondition(size.AttributeNotExists().Or(size.LessThanEqual(expression.Value(p.room))))
+	} else if p.growth > 0 {
+		update = update.Set(size, expression.Value(p.size+p.growth))
+		builder = builder.WithCondition(size.Equal(expression.Value(*p.stored)))
+	}
+	e, err := builder.WithUpdate(update).Build()
 	if err != nil {
 		panic(err) // only an empty update or an empty name is an error
 	}
-	return types.TransactWriteItem{Update: &types.Update{
+	write := &types.Update{
 		TableName:                 &table,
-		Key:                       itemKey(partition(prefix, countersKind), sortKey),
+		Key:                       itemKey(p.partition, p.sortKey),
 		UpdateExpression:          e.Update(),
+		ConditionExpression:       e.Condition(),
 		ExpressionAttributeNames:  e.Names(),
 		ExpressionAttributeValues: e.Values(),
-	}}
+	}
+	if p.growth > 0 {
+		write.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	}
+	return types.TransactWriteItem{Update: write}
 }
 
 // The newest keys that a shard wrote stand in its counter item.
 const (
 	attrRecent = "r"
+	attrSize   = "z" // the size of the counts in an item, see shard.go
 	maxRecent  = 4
 	recentTime = 2 * time.Second // longer than an index usually lags
 )
@@ -119,9 +143,6 @@ type recentKey struct {
 	at  time.Time
 	key Key
 }
-
-// Written tells the shard that a change was written.
-func (s *Shard) Written(c *Change) { s.recent = s.withRecent(c) }
 
 // withRecent returns the newest keys of the shard, the oldest first, with those
 // of a change.

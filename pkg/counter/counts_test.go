@@ -39,10 +39,11 @@ func (l *ledger) write(c *Change, shard *Shard) {
 			it[name] = number(numberOf(it[name]) + n)
 		}
 	}
-	add(shard.page(c.window, c.route, c.now, 120), c.now)
-	for window, counts := range c.left {
-		add(shard.leftPage(window), counts)
+	c.Writes("leads", "acme", shard)
+	for _, p := range c.parts {
+		add(p.sortKey, p.counts)
 	}
+	shard.Written(c)
 }
 
 func (l *ledger) has(s Series, from, to string) (in []thing) {
@@ -244,7 +245,9 @@ func TestPagesDoubleWhenTheyAreFull(t *testing.T) {
 		c := NewChange(now)
 		c.Created(All, now)
 		c.Created(SeriesOf("owner", fmt.Sprint(i%300)), now)
-		page := s.page(c.window, c.route, c.now, pageSize)
+		c.Writes("leads", "acme/test", s)
+		s.Written(c)
+		page := c.parts[0].sortKey
 		if names[page] == nil {
 			names[page] = map[string]bool{}
 		}

@@ -40,7 +40,8 @@
 //	                                            was deleted in this window
 //	    d<series>260227 1                       1 of that day left the series
 //	    r               16 bytes each           keys of up to 4 of the newest things
-//	acme/test/counters  2026-03-01T09:3/x4      what left the window after its end,
+//	    z               60                      the size of the counts in bytes, or more
+//	acme/test/counters  2026-03-01T09:3/x4.2.1  what left the window after its end,
 //	                                            written by shard 4
 //	    x40             1                       1 of the things created in 09:34:00 to
 //	                                            09:34:10 is deleted
@@ -68,7 +69,7 @@
 // transaction does ADD c40 1, c<Open> 1, c<ann> 1 in one counter item: 2 write
 // units. Four days later, at 14:02, its status becomes Lost. That transaction
 // does ADD d<Open>260301 1, d<Lost>260301 -1 in the counter item of 14:00, and ADD
-// x<Open> 1, x<Lost> -1 in 2026-03-01T09:3/x0: 4 write units.
+// x<Open> 1, x<Lost> -1 in 2026-03-01T09:3/x0.1.0: 4 write units.
 //
 // # Example: a total
 //

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // Transactions that write to the same item at the same time cancel each other.
@@ -22,10 +24,17 @@ const maxShards = 10_000
 // Items of up to 1 KB are the cheapest to write. A shard doubles its pages when
 // one outgrows pageSize. A write of many things with different values would fill
 // all pages alike, so it may fill a page up to bulkPageSize.
+//
+// A process does not know what others wrote to a page before it. So each page
+// holds the size of its counts, as its writers know it: where two write the same
+// count, its size is added twice. A write that makes a page larger has the
+// condition that the page has room for it. If that is false, DynamoDB returns the
+// page, so that the next attempt knows its counts.
 const (
 	pageSize     = 900     // bytes
 	bulkPageSize = 100_000 // bytes
 	maxPages     = 256
+	maxItemSize  = 400_000 // bytes, of DynamoDB
 )
 
 // Shards are the shards that one process uses. The zero value is ready. It is
@@ -44,17 +53,41 @@ type Shards struct {
 type Shard struct {
 	number int
 
-	// What this process wrote in the window: it says how full the pages are.
+	// What this process knows of the pages that it wrote in the window.
 	window string
-	pages  uint32
-	counts map[string]*pageCounts // by sort key
+	pages  map[string]uint32     // how many there are, by what their keys begin with
+	held   map[string]pageCounts // by partition and sort key
 	recent []recentKey
 }
 
-// pageCounts is what this process wrote in a page.
+// pageCounts are the counts in a page.
 type pageCounts struct {
-	names map[string]bool
-	size  int // in bytes, without the key
+	names  map[string]bool
+	size   int    // in bytes, without the key
+	stored *int64 // the size that the page says, if this process has read it
+}
+
+// growth returns how much larger these counts make the page.
+func (p *pageCounts) growth(counts map[string]int64) (bytes int) {
+	for name := range counts {
+		if !p.names[name] {
+			bytes += countSize(name)
+		}
+	}
+	if p.size == 0 {
+		bytes += countSize(attrSize)
+	}
+	return bytes
+}
+
+func (p *pageCounts) add(name string) {
+	if p.names == nil {
+		p.names, p.size = map[string]bool{}, countSize(attrSize)
+	}
+	if !p.names[name] {
+		p.names[name] = true
+		p.size += countSize(name)
+	}
 }
 
 // Acquire returns a shard that no other goroutine of this process uses.
@@ -105,41 +138,74 @@ func (s *Shards) use(number int) int {
 	return number
 }
 
-// page returns the sort key of the counter item for these counts. Writes with
-// the same route go to the same page, so that the same counts meet again.
-func (s *Shard) page(window, route string, counts map[string]int64, size int) string {
+// enter forgets what the shard knows of another window.
+func (s *Shard) enter(window string) {
 	if s.window != window {
-		*s = Shard{number: s.number, window: window, pages: 1, counts: map[string]*pageCounts{}, recent: s.recent}
+		*s = Shard{number: s.number, window: window, pages: map[string]uint32{}, held: map[string]pageCounts{}, recent: s.recent}
 	}
-	for ; ; s.pages *= 2 {
-		page := crc32.ChecksumIEEE([]byte(route)) % s.pages
-		sortKey := window + "/" + strconv.Itoa(s.number) + "." + strconv.Itoa(int(s.pages)) + "." + strconv.Itoa(int(page))
-		held := s.counts[sortKey]
-		if held == nil {
-			held = &pageCounts{names: map[string]bool{}}
-			s.counts[sortKey] = held
+}
+
+// part is what a change writes to one page.
+type part struct {
+	partition, sortKey string
+	counts             map[string]int64
+	pageCounts             // what the page has, as far as is known
+	growth             int // of the page, in bytes
+	room               int // the largest size that the page may have before
+}
+
+// part returns the page for these counts, of those whose sort keys begin with
+// kind and the number of the shard. Writes with the same route go to the same
+// page, so that the same counts meet again.
+func (s *Shard) part(partition, kind, route string, counts map[string]int64, size int) part {
+	kind += strconv.Itoa(s.number) + "."
+	for pages := max(1, s.pages[partition+kind]); ; pages *= 2 {
+		s.pages[partition+kind] = pages
+		page := crc32.ChecksumIEEE([]byte(route)) % pages
+		sortKey := kind + strconv.Itoa(int(pages)) + "." + strconv.Itoa(int(page))
+		held := s.held[partition+sortKey]
+		growth := held.growth(counts)
+		if pages == maxPages {
+			size = maxItemSize
 		}
-		more := 0
-		for name := range counts {
-			if !held.names[name] {
-				more += countSize(name)
-			}
+		if held.size == 0 || held.size+growth <= size {
+			return part{partition, sortKey, counts, held, growth, size - growth}
 		}
-		if held.size > 0 && held.size+more > size && s.pages < maxPages {
-			continue
-		}
-		held.size += more
-		for name := range counts {
-			held.names[name] = true
-		}
-		return sortKey
 	}
+}
+
+// Written tells the shard that a change was written.
+func (s *Shard) Written(c *Change) {
+	s.recent = s.withRecent(c)
+	for _, p := range c.parts {
+		held := s.held[p.partition+p.sortKey]
+		for name := range p.counts {
+			held.add(name)
+		}
+		if p.growth > 0 {
+			held.stored = nil
+		}
+		s.held[p.partition+p.sortKey] = held
+	}
+}
+
+// Refused tells that a change was not written, because the page of this part had no
+// room for it, and how the page is. If it is full indeed, the shard becomes another.
+func (s *Shards) Refused(shard *Shard, c *Change, i int, page map[string]types.AttributeValue) {
+	p, stored := c.parts[i], numberOf(page[attrSize])
+	held := pageCounts{stored: &stored}
+	for name := range page {
+		if _, _, _, ok := spanOf(p.sortKey, name); ok {
+			held.add(name)
+		}
+	}
+	if held.size+held.growth(p.counts) > p.room+p.growth {
+		s.Reassign(shard)
+		return
+	}
+	shard.held[p.partition+p.sortKey] = held
 }
 
 // countSize returns how many bytes a count takes in an item, unless its number is
 // large.
 func countSize(name string) int { return len(name) + 3 }
-
-// leftPage returns the sort key of the shard's item for what left a window after
-// its end.
-func (s *Shard) leftPage(window string) string { return window + "/x" + strconv.Itoa(s.number) }

@@ -11,13 +11,11 @@ import (
 type counterItems map[string]map[string]bool
 
 func (c counterItems) write(change *Change, shard *Shard) {
-	size := pageSize
-	if len(change.keys) > 1 {
-		size = bulkPageSize
-	}
-	sortKey := shard.page(change.window, change.route, change.now, size)
+	change.Writes("leads", "acme/test", shard)
+	shard.Written(change)
+	sortKey := change.parts[0].sortKey
 	if c[sortKey] == nil {
-		c[sortKey] = map[string]bool{}
+		c[sortKey] = map[string]bool{attrSize: true}
 	}
 	for name := range change.now {
 		c[sortKey][name] = true

@@ -146,3 +146,84 @@ func TestCostOfManyOwners(t *testing.T) {
 		})
 	}
 }
+
+// TestCostsAfterManyShortProcesses has twenty processes, one after another, each
+// delete and create leads in the same ten minutes. None knows what the others
+// wrote to the counter items.
+func TestCostsAfterManyShortProcesses(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	meter.Now = func() time.Time { return now }
+	process := func() *dynamo.Table {
+		table := dynamo.New(client, dynamotest.TableName)
+		table.Now = meter.Now
+		return table
+	}
+	const processes, leads = 20, 40
+	values := func(i int) lead.Values {
+		v := lead.Defaults()
+		v[ownerField] = fmt.Sprint("owner ", i)
+		return v
+	}
+	for where, apart := range map[string]time.Duration{"one window": 0, "many days": 24 * time.Hour} {
+		t.Run("leads of "+where, func(t *testing.T) {
+			var ids []lead.ID
+			table := process()
+			for i := range processes * leads {
+				if apart > 0 {
+					now = now.Add(apart)
+				}
+				l, _, err := table.Create(t.Context(), acme, values(i), lead.IdempotencyKey{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, l.ID)
+			}
+			now = now.Add(time.Hour)
+			var most, sum float64
+			for p := range processes {
+				table := process()
+				for i, id := range ids[p*leads : (p+1)*leads] {
+					meter.Reset()
+					if err := table.Delete(t.Context(), acme, id, lead.Precondition{}); err != nil {
+						t.Fatal(err)
+					}
+					_, _, deleted := meter.Cost()
+					meter.Reset()
+					if _, _, err := table.Create(t.Context(), acme, values(i), lead.IdempotencyKey{}); err != nil {
+						t.Fatal(err)
+					}
+					requests, _, created := meter.Cost()
+					most, sum = max(most, deleted, created), sum+deleted+created
+					if deleted > 15 || created > 11 {
+						t.Fatalf("process %d, lead %d: a delete costs %.1f units, want at most 15, a create %.1f in %d requests, want at most 11", p, i, deleted, created, requests)
+					}
+				}
+			}
+			t.Logf("at most %.1f units, on average %.1f", most, sum/(processes*leads*2))
+		})
+	}
+}
+
+// TestManyProcessesShareACounterItem has a hundred processes create one lead each,
+// one after another. Each adds the size of the same counts to the item again, so
+// that it seems full when it is not.
+func TestManyProcessesShareACounterItem(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	meter.Now = func() time.Time { return now }
+	var table *dynamo.Table
+	for range 100 {
+		table = dynamo.New(client, dynamotest.TableName)
+		table.Now = meter.Now
+		if _, _, err := table.Create(t.Context(), acme, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requests, _, _ := meter.Cost()
+	items, err := table.Items(t.Context(), acme, "counters", "2026")
+	if err != nil || len(items) != 1 || requests > 105 {
+		t.Errorf("100 processes sent %d requests and wrote %d counter items, want at most 105 and 1; %v", requests, len(items), err)
+	}
+	wantTotal(t, table, 100)
+}

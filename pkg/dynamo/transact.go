@@ -64,10 +64,17 @@ func (t *Table) writeTransaction(ctx context.Context, tenant lead.Tenant, prepar
 		t.clock.Observe(dateOfError(err))
 		var cancelled *types.TransactionCanceledException
 		late := isSignatureLate(err, change.At())
+		full := false // whether a counter item had no room
+		for i := range items[len(writes):] {
+			if reason := cancellationReason(err, len(writes)+i); conditionFailed(reason) {
+				t.shards.Refused(shard, change, i, reason.Item)
+				full = true
+			}
+		}
 		switch {
 		case anyWrite(err, 0, len(writes), codeConditionFailed):
 			return err
-		case late && outcomeUnknown:
+		case (late || full) && outcomeUnknown:
 			return &lead.UnavailableError{RetryAfter: retryAfter, Err: &redactedError{describeError(err), err}}
 		case late:
 			t.ids.Reset() // ids that a wrong clock made may be in the future
