@@ -106,12 +106,13 @@ func (p *part) write(table string, recent []recentKey) types.TransactWriteItem {
 		update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(recent)))
 	}
 	builder := expression.NewBuilder()
-	if size := expression.Name(attrSize); p.growth > 0 && p.stored == nil {
-		update = update.Add(size, expression.Value(p.growth))
-		builder = builder.WithCondition(size.AttributeNotExists().Or(size.LessThanEqual(expression.Value(p.room))))
-	} else if p.growth > 0 {
+	switch size := expression.Name(attrSize); {
+	case p.stored != nil:
 		update = update.Set(size, expression.Value(p.size+p.growth))
 		builder = builder.WithCondition(size.Equal(expression.Value(*p.stored)))
+	case p.growth > 0:
+		update = update.Add(size, expression.Value(p.growth))
+		builder = builder.WithCondition(size.AttributeNotExists().Or(size.LessThanEqual(expression.Value(p.room))))
 	}
 	e, err := builder.WithUpdate(update).Build()
 	if err != nil {
@@ -125,7 +126,7 @@ func (p *part) write(table string, recent []recentKey) types.TransactWriteItem {
 		ExpressionAttributeNames:  e.Names(),
 		ExpressionAttributeValues: e.Values(),
 	}
-	if p.growth > 0 {
+	if write.ConditionExpression != nil {
 		write.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	return types.TransactWriteItem{Update: write}

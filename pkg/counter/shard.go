@@ -182,9 +182,7 @@ func (s *Shard) Written(c *Change) {
 		for name := range p.counts {
 			held.add(name)
 		}
-		if p.growth > 0 {
-			held.stored = nil
-		}
+		held.stored = nil
 		s.held[p.partition+p.sortKey] = held
 	}
 }

@@ -147,7 +147,7 @@ func TestCostOfManyOwners(t *testing.T) {
 	}
 }
 
-// TestCostsAfterManyShortProcesses has twenty processes, one after another, each
+// TestCostsAfterManyShortProcesses has processes, one after another, each
 // delete and create leads in the same ten minutes. None knows what the others
 // wrote to the counter items.
 func TestCostsAfterManyShortProcesses(t *testing.T) {
@@ -159,7 +159,7 @@ func TestCostsAfterManyShortProcesses(t *testing.T) {
 		table.Now = meter.Now
 		return table
 	}
-	const processes, leads = 20, 40
+	const processes, leads = 8, 40
 	values := func(i int) lead.Values {
 		v := lead.Defaults()
 		v[ownerField] = fmt.Sprint("owner ", i)
@@ -225,5 +225,7 @@ func TestManyProcessesShareACounterItem(t *testing.T) {
 	if err != nil || len(items) != 1 || requests > 105 {
 		t.Errorf("100 processes sent %d requests and wrote %d counter items, want at most 105 and 1; %v", requests, len(items), err)
 	}
-	wantTotal(t, table, 100)
+	if _, total, err := table.ListAt(t.Context(), acme, 1, 0); err != nil || total != 100 {
+		t.Errorf("total %d, want 100; %v", total, err)
+	}
 }
