@@ -83,7 +83,7 @@ func (a *API) runBatch(ctx context.Context, t lead.Tenant, operations []*operati
 	last := assignRounds(operations)
 	for round := 0; round <= last; round++ {
 		var creates []*operation
-		calls := [][]*operation{}
+		var calls [][]*operation
 		for _, op := range operations {
 			switch {
 			case op.err != nil || op.round != round:
@@ -93,9 +93,12 @@ func (a *API) runBatch(ctx context.Context, t lead.Tenant, operations []*operati
 				calls = append(calls, []*operation{op})
 			}
 		}
+		if len(creates) > 0 {
+			calls = append(calls, creates)
+		}
 		var group errgroup.Group
 		group.SetLimit(maxAtOnce)
-		for _, call := range append(calls, creates) {
+		for _, call := range calls {
 			group.Go(func() error {
 				a.runCall(ctx, t, call)
 				return nil
@@ -141,7 +144,8 @@ func assignRounds(operations []*operation) (last int) {
 	return last
 }
 
-// runCall runs operations of one round: creates, or one other operation.
+// runCall runs operations of one round: creates, or one other operation. Its errors,
+// panics included, become their results.
 func (a *API) runCall(ctx context.Context, t lead.Tenant, operations []*operation) {
 	fail := func(err error) {
 		for _, op := range operations {
@@ -157,27 +161,36 @@ func (a *API) runCall(ctx context.Context, t lead.Tenant, operations []*operatio
 		fail(ctx.Err())
 		return
 	}
-	var creates []lead.CreateRequest
+	if operations[0].method == "create" {
+		a.runCreates(ctx, t, operations)
+	} else {
+		a.runOperation(ctx, t, operations[0])
+	}
+}
+
+func (a *API) runCreates(ctx context.Context, t lead.Tenant, operations []*operation) {
+	var requests []lead.CreateRequest
 	for _, op := range operations {
-		switch op.method {
-		case "create":
-			values := lead.Defaults()
-			values.Apply(op.changes)
-			creates = append(creates, lead.CreateRequest{Values: values, Key: op.key})
-		case "update":
-			op.lead, op.err = a.leads.Update(ctx, t, op.id, op.changes, op.only)
-		case "delete":
-			op.err = a.leads.Delete(ctx, t, op.id, op.only)
-		case "upsert":
-			op.lead, op.created, op.err = a.leads.Upsert(ctx, t, op.changes, op.only)
-		}
-		op.err = preconditionError(op.err, op.only)
+		values := lead.Defaults()
+		values.Apply(op.changes)
+		requests = append(requests, lead.CreateRequest{Values: values, Key: op.key})
 	}
-	if len(creates) == 0 {
-		return
-	}
-	for i, result := range a.leads.CreateMany(ctx, t, creates) {
+	for i, result := range a.leads.CreateMany(ctx, t, requests) {
 		op := operations[i]
 		op.lead, op.created, op.replayed, op.err = result.Lead, true, result.Replayed, result.Err
 	}
+}
+
+func (a *API) runOperation(ctx context.Context, t lead.Tenant, op *operation) {
+	var err error
+	switch op.method {
+	case "update":
+		op.lead, err = a.leads.Update(ctx, t, op.id, op.changes, op.only)
+	case "delete":
+		err = a.leads.Delete(ctx, t, op.id, op.only)
+	case "upsert":
+		op.lead, op.created, err = a.leads.Upsert(ctx, t, op.changes, op.only)
+		err = upsertError(err, op.only)
+	}
+	op.err = preconditionError(err, op.only)
 }

@@ -106,11 +106,8 @@ func (a *API) upsertLead(w *response, r *request) error {
 		return err
 	}
 	l, created, err := a.leads.Upsert(r.Context(), r.tenant, changes, only)
-	switch {
-	case errors.Is(err, lead.ErrNotFound):
-		return errNoMatch
-	case err != nil:
-		return preconditionError(err, only)
+	if err != nil {
+		return upsertError(err, only)
 	}
 	status := http.StatusOK
 	if created {
@@ -119,6 +116,14 @@ func (a *API) upsertLead(w *response, r *request) error {
 	}
 	w.setLead(status, &l)
 	return nil
+}
+
+// upsertError returns the error of an upsert, or a more precise one.
+func upsertError(err error, only lead.Precondition) error {
+	if errors.Is(err, lead.ErrNotFound) {
+		return errNoMatch
+	}
+	return preconditionError(err, only)
 }
 
 func (a *API) deleteLead(w *response, r *request) error {
