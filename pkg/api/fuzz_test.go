@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"math"
 	"math/big"
 	"net/http"
@@ -58,6 +59,38 @@ func FuzzRequest(f *testing.F) {
 			return // net/http answers with 400
 		}
 		serve(t, handler, r)
+	})
+}
+
+// FuzzBatch sends bodies of batches. An answer with 200 must have a result for each
+// operation.
+func FuzzBatch(f *testing.F) {
+	w := newFixture(f)
+	w.config.Log = nil
+	handler := api.New(w.config).Handler(api.Routes()...)
+	id := strings.TrimPrefix(w.create(f, `{"city":"Oslo"}`), collection+"/")
+	for _, body := range []string{
+		``, `{}`, `[]`, `{"operations":[]}`, `{"operations":[{}],"operations":1}`, `{"operations":[null,1,[],"\ud800",{"":1}]}`,
+		batchOf(`{"method":"create","lead":{"city":"a","city":"\udc00"},"idempotency_key":"k"}`, `{"method":"create","idempotency_key":"\ud800"}`),
+		batchOf(`{"method":"update","id":"ID","lead":{"annual_revenue":1e5},"if_match":1e0}`, `{"method":"update","id":"\u0000","lead":{}}`),
+		batchOf(`{"method":"delete","id":"ID","if_match":"*"}`, `{"method":"\u0064elete","id":"ID"}`, `{"method":"delete","id":"ID","if_match":-0}`),
+		batchOf(`{"method":"upsert","match":"email_id","lead":{"email_id":"a@b"}}`, `{"match":"email_id","lead":{},"method":"upsert"}`),
+		"\ufeff{\"operations\":[{\"method\":\"create\"}]}", "{\"operations\":[{\"method\":\"create\",\"lead\":{\"city\":\"\xff\"}}]}",
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		body = strings.ReplaceAll(body, "ID", id)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, batchPath, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+w.keys[contract.Main])
+		got := serve(t, handler, r)
+		var sent struct{ Operations []any }
+		if got.Code != http.StatusOK {
+			return
+		}
+		if err := json.Unmarshal([]byte(body), &sent); err != nil || len(resultsOf(t, got.Body.String())) != len(sent.Operations) {
+			t.Errorf("%v: %q has the results %s", err, body, got.Body)
+		}
 	})
 }
 
