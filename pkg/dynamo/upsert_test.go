@@ -1,9 +1,13 @@
 package dynamo_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -176,4 +180,109 @@ func TestUpsertCosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	cost{2, 1, 15}.expect(t, meter, "upsert after a delete", upsert(true))
+}
+
+// before calls what once, before the next request with this operation.
+func before(meter *dynamotest.Meter, operation string, what func()) {
+	meter.Fault = func(o string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if o == operation {
+			meter.Fault = nil
+			what()
+		}
+		return next.RoundTrip(r)
+	}
+}
+
+// TestUpsertReadsAgain makes changes between the requests of an upsert.
+func TestUpsertReadsAgain(t *testing.T) {
+	const address = "ann@example.org"
+	values := lead.Defaults()
+	values.Apply(upsertOf(address, "Bonn"))
+	for name, test := range map[string]struct {
+		first     bool // there is a lead
+		operation string
+		change    func(t *testing.T, table *dynamo.Table, first lead.ID)
+		ambiguous bool // in the end
+	}{
+		"another upsert creates a lead": {false, "TransactWriteItems", func(t *testing.T, table *dynamo.Table, _ lead.ID) {
+			mustUpsert(t, table, address, "Ulm", true)
+		}, false},
+		"another upsert updates a lead that was just created": {false, "TransactWriteItems", func(t *testing.T, table *dynamo.Table, _ lead.ID) {
+			if _, _, err := table.Create(t.Context(), acme, values, lead.IdempotencyKey{}); err != nil {
+				t.Fatal(err)
+			}
+			mustUpsert(t, table, address, "Ulm", false)
+		}, false},
+		"the lead is updated after another was created": {true, "GetItem", func(t *testing.T, table *dynamo.Table, first lead.ID) {
+			if _, _, err := table.Create(t.Context(), acme, values, lead.IdempotencyKey{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := table.Update(t.Context(), acme, first, upsertOf(address, "Ulm"), lead.Precondition{}); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		"the lead is deleted": {true, "GetItem", func(t *testing.T, table *dynamo.Table, first lead.ID) {
+			if err := table.Delete(t.Context(), acme, first, lead.Precondition{}); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		"the lead is deleted after it was read": {true, "TransactWriteItems", func(t *testing.T, table *dynamo.Table, first lead.ID) {
+			if err := table.Delete(t.Context(), acme, first, lead.Precondition{}); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		"the lead leaves the address": {true, "GetItem", func(t *testing.T, table *dynamo.Table, first lead.ID) {
+			if _, err := table.Update(t.Context(), acme, first, upsertOf("bob@example.org", "Ulm"), lead.Precondition{}); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, meter := dynamotest.Start(t)
+			table, other := dynamo.New(client, dynamotest.TableName), dynamo.New(client, dynamotest.TableName)
+			var first lead.ID
+			if test.first {
+				first = mustUpsert(t, other, address, "Bonn", true).ID
+			}
+			before(meter, test.operation, func() { test.change(t, other, first) })
+			_, _, err := table.Upsert(t.Context(), acme, upsertOf(address, "Kiel"), lead.Precondition{})
+			var ambiguous *lead.AmbiguousError
+			if errors.As(err, &ambiguous) != test.ambiguous || err != nil && !test.ambiguous {
+				t.Errorf("the upsert ended with %v", err)
+			}
+			page, err := table.List(t.Context(), acme, lead.ListQuery{Filter: &lead.Filter{Field: emailField, Value: address}, Limit: 20})
+			want := 1
+			if test.ambiguous {
+				want = 2
+			}
+			if err != nil || len(page.Leads) != want || (page.Leads[0].Values[cityField] == "Kiel") == test.ambiguous {
+				t.Errorf("the leads are %+v: %v", page.Leads, err)
+			}
+		})
+	}
+}
+
+// TestUpsertSeesHalfOfATransaction has a query return the guard that another upsert
+// wrote, and not yet the row of its lead.
+func TestUpsertSeesHalfOfATransaction(t *testing.T) {
+	client, meter := dynamotest.Start(t)
+	table, other := dynamo.New(client, dynamotest.TableName), dynamo.New(client, dynamotest.TableName)
+	first := mustUpsert(t, other, "ann@example.org", "Bonn", true)
+	meter.Fault = func(operation string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if operation != "Query" {
+			return next.RoundTrip(r)
+		}
+		meter.Fault = nil
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = []byte(strings.Replace(string(body), `"KeyConditionExpression":"#0 = :0"`, `"KeyConditionExpression":"#0 = :0 AND sk = :guard"`, 1))
+		body = []byte(strings.Replace(string(body), `":0":`, `":guard":{"S":"~"},":0":`, 1))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return next.RoundTrip(r)
+	}
+	if again := mustUpsert(t, table, "ann@example.org", "Ulm", false); again.ID != first.ID {
+		t.Errorf("the upsert updated %s, want %s", again.ID, first.ID)
+	}
 }

@@ -21,8 +21,11 @@ const (
 	leadItem   kind = iota
 	recordItem      // of an Idempotency-Key
 	counterItem
-	rowItem // of the index of a filter
+	rowItem // of the index of a filter, or the guard of an address
 )
+
+// guardSort is the sort key of the guard of an address.
+const guardSort = "~"
 
 // writeKind returns the kind of item that a member of TransactItems writes.
 func writeKind(write any) kind {

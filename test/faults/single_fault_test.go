@@ -82,7 +82,7 @@ func operations() []operation {
 		{column: "delete", name: "delete a deleted lead", before: []action{remove}, action: remove},
 		{column: "delete If-Match", name: "delete a version", action: with(remove, "If-Match", `"1"`)},
 		{column: "delete If-Match", name: "delete an old version", before: []action{update}, action: with(remove, "If-Match", `"1"`)},
-	}, slices.Concat(batchOperations(), eventOperations())...)
+	}, slices.Concat(batchOperations(), upsertOperations(), eventOperations())...)
 }
 
 // outcome is a response, and what can be observed after it.
