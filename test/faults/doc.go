@@ -12,6 +12,7 @@
 //	history       concurrent clients under random faults, checked by Porcupine
 //	process       the same with real processes behind the faulty proxy
 //	conflict      many processes whose transactions cancel each other
+//	upsert        upserts and other writes of one e-mail address, checked by Porcupine
 //	batch         operations in one request; a process that is killed meanwhile
 //	retry         an update that is retried late; 1,000 requests with one key
 //	overload      more load than a process can take, slow clients, leaks
