@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"overplane.dev/leads/pkg/dynamo"
@@ -99,6 +100,33 @@ func TestInterruptedImport(t *testing.T) {
 	i, err := runImport(t, t.Context(), table, file.String())
 	if i.created.Load() != 0 || i.replayed.Load() != n || err != nil {
 		t.Errorf("second import: %d created, %d replayed, %v", i.created.Load(), i.replayed.Load(), err)
+	}
+}
+
+// TestImportAgainOnlyReads imports a file twice. The second import finds out that
+// its rows were made before without a transaction for each of them.
+func TestImportAgainOnlyReads(t *testing.T) {
+	table, meter := dynamotest.New(t)
+	var file strings.Builder
+	const n = 2 * importWorkers * importBatchSize
+	for i := range n {
+		fmt.Fprintf(&file, "{\"lead_name\":\"n%d\"}\n", i)
+	}
+	var transactions atomic.Int64
+	meter.Fault = func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
+		if operation == "TransactWriteItems" {
+			transactions.Add(1)
+		}
+		return send.RoundTrip(r)
+	}
+	first, err := runImport(t, t.Context(), table, file.String())
+	writes := transactions.Swap(0)
+	if err != nil || first.created.Load() != n || writes == 0 {
+		t.Fatalf("%d created in %d transactions, %v", first.created.Load(), writes, err)
+	}
+	second, err := runImport(t, t.Context(), table, file.String())
+	if err != nil || second.replayed.Load() != n || transactions.Load() > writes/2 {
+		t.Errorf("%d made before, %d transactions after %d, %v", second.replayed.Load(), transactions.Load(), writes, err)
 	}
 }
 

@@ -56,6 +56,10 @@ type importer struct {
 	replayed atomic.Int64 // made before
 	changed  atomic.Int64 // made before with other values, only by id
 	deleted  atomic.Int64 // made before and deleted since
+
+	// allBefore is set while all rows were made before. They are looked up then,
+	// because a create that finds that out costs as much as one that succeeds.
+	allBefore atomic.Bool
 }
 
 func newImporter(db database, tenant lead.Tenant, rejected *rejectFile) *importer {
@@ -138,6 +142,9 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 		if err != nil {
 			return i.db.explainError(err)
 		}
+		if err := i.journal.addFound(found); err != nil {
+			return err
+		}
 		exists := map[lead.ID]bool{}
 		for _, l := range found {
 			exists[l.ID] = true
@@ -160,36 +167,45 @@ func (i *importer) handleBatch(ctx context.Context, batch []lead.CreateRequest) 
 // create, it only counts them. It returns the ids of the others, each in the place
 // of its row.
 func (i *importer) createBatch(ctx context.Context, batch []lead.CreateRequest, create bool) ([]lead.ID, error) {
-	if i.dryRun || !create {
-		ids, err := i.db.FindCreated(ctx, i.tenant, batch)
-		for _, id := range ids {
-			if id == "" && create {
-				i.created.Add(1)
-			} else if id == "" {
-				i.deleted.Add(1)
-			}
-		}
-		return ids, i.db.explainError(err)
-	}
-	var made, replayed []lead.Lead
-	var failure error
 	ids := make([]lead.ID, len(batch))
-	for n, result := range i.db.CreateMany(ctx, i.tenant, batch) {
+	if i.dryRun || !create || i.allBefore.Load() {
+		var err error
+		if ids, err = i.db.FindCreated(ctx, i.tenant, batch); err != nil {
+			return nil, i.db.explainError(err)
+		}
+	}
+	var requests []lead.CreateRequest
+	var indexes []int // of the row of each request
+	for n, id := range ids {
+		switch {
+		case id != "":
+		case !create:
+			i.deleted.Add(1)
+		case i.dryRun:
+			i.created.Add(1)
+		default:
+			requests, indexes = append(requests, batch[n]), append(indexes, n)
+		}
+	}
+	var made []lead.Lead
+	var failure error
+	for n, result := range i.db.CreateMany(ctx, i.tenant, requests) {
 		switch {
 		case errors.Is(result.Err, lead.ErrKeyReused):
 			i.changed.Add(1)
 		case result.Err != nil:
 			failure = cmp.Or(failure, i.db.explainError(result.Err))
 		case result.Replayed:
-			ids[n] = result.Lead.ID
-			replayed = append(replayed, result.Lead)
+			ids[indexes[n]] = result.Lead.ID
 		default:
 			made = append(made, result.Lead)
 		}
 	}
 	i.created.Add(int64(len(made)))
-	if err := i.journal.add(made, replayed); err != nil {
-		return nil, fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
+	// The rows of an id may have other values now, which only a create finds out.
+	i.allBefore.Store(len(made) == 0 && i.idColumn == "")
+	if err := i.journal.addMade(made); err != nil {
+		return nil, err
 	}
 	return ids, failure
 }

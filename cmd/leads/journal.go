@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,25 +95,35 @@ func readJournal(name string, handle func(line string) error) error {
 	return lines.Err()
 }
 
-// add records leads that this run made, and those of the others that an earlier
-// run made but did not record.
-func (j *journal) add(made, replayed []lead.Lead) error {
+// addMade records leads that this run made.
+func (j *journal) addMade(made []lead.Lead) error {
 	if j == nil {
 		return nil
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	var text []byte
 	for _, l := range made {
 		text = append(append(text, l.ID...), '\n')
 	}
-	for _, l := range replayed {
-		if !j.started.IsZero() && !l.CreatedAt.Before(j.started) && !j.known.TestAndAddString(string(l.ID)) {
-			text = append(append(text, l.ID...), '\n')
-		}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, err := j.file.Write(text); err != nil {
+		return fmt.Errorf("the list of the leads for import undo cannot be written: %w", err)
 	}
-	_, err := j.file.Write(text)
-	return err
+	return nil
+}
+
+// addFound records those of the leads of an earlier run that it made but did not
+// record.
+func (j *journal) addFound(found []lead.Lead) error {
+	if j == nil || j.started.IsZero() {
+		return nil
+	}
+	j.mu.Lock()
+	missing := slices.DeleteFunc(slices.Clone(found), func(l lead.Lead) bool {
+		return l.CreatedAt.Before(j.started) || j.known.TestAndAddString(string(l.ID))
+	})
+	j.mu.Unlock()
+	return j.addMade(missing)
 }
 
 // end records the end of a complete run.
