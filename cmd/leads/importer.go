@@ -28,7 +28,8 @@ const (
 	importTTL = 30 * 24 * time.Hour
 
 	// importWorkers workers create importBatchSize leads at a time each, which
-	// takes several transactions.
+	// takes several transactions. Four would do for a database on this machine; on
+	// AWS, a transaction waits for the network.
 	importWorkers   = 8
 	importBatchSize = 196
 )
