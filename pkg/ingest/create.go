@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"overplane.dev/leads/pkg/api"
 	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 	"overplane.dev/leads/pkg/queue"
@@ -135,6 +137,23 @@ func (v *invocation) createLeads(ctx context.Context, records []record) []lead.C
 		}
 	}
 	return results
+}
+
+// sendToDLQ sends rejected records to the dead-letter queue.
+func (v *invocation) sendToDLQ(ctx context.Context, rejected []record) error {
+	if len(rejected) == 0 {
+		return nil
+	}
+	var messages []queue.Message
+	for _, r := range rejected {
+		code, reason := api.Describe(r.err)
+		messages = append(messages, queue.Rejected{
+			Body: r.body, ID: r.id, Source: r.key.Source, Origin: r.origin,
+			Code: code, Reason: reason, Key: r.senderKey,
+		}.Message())
+		v.Log.LogAttrs(ctx, slog.LevelWarn, "record rejected", slog.String("origin", r.origin), slog.String("code", code))
+	}
+	return v.DeadLetters.Send(ctx, messages)
 }
 
 // parse returns the values of the lead. A panic becomes an error of this record
