@@ -17,8 +17,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,28 +38,12 @@ type Target struct {
 	// Keys are whole API keys by name.
 	Keys map[string]string
 
-	// MayLackKeys skips scripts that use a key that is not in Keys, and names them
+	// MayLackKeys ends scripts at the first key that is not in Keys, and names them
 	// on standard error. Without it they fail.
 	MayLackKeys bool
 
 	// Deviations are the scripts that do not run on this target, and why.
 	Deviations map[string]string
-}
-
-// KnownDeviations lists, for each stand-in for AWS, the scripts that fail because
-// it behaves differently from AWS. Everything that is not in this list must hold.
-var KnownDeviations = map[string]map[string]string{
-	"sam-local": {
-		"not-utf-8":       "sam local itself answers a body that is not UTF-8, with 502",
-		"leading-slashes": "sam local merges slashes at the beginning of a path",
-	},
-	"rest-api": {
-		"compression": "a REST API sends base64 text as it is, unless it has binary media types",
-	},
-	"ministack": {
-		"not-utf-8": "MiniStack replaces bytes of a body that are not UTF-8",
-		"options":   "MiniStack itself answers OPTIONS, with 403",
-	},
 }
 
 // Handler returns a transport that calls h directly, without a network.
@@ -108,28 +90,11 @@ func readScripts(t testing.TB) []script {
 	return scripts
 }
 
-var (
-	aloneLine = regexp.MustCompile(`(?m)^alone$`)
-	keyLine   = regexp.MustCompile(`(?m)^key (\S+)$`)
-)
-
-func (s script) runsAlone() bool { return aloneLine.Match(s.Comment) }
-
-// missingKeys lists the keys that s uses and the target does not have.
-func (s script) missingKeys(target Target) (missing []string) {
-	for _, m := range keyLine.FindAllSubmatch(s.Comment, -1) {
-		name := string(m[1])
-		if slices.Contains(KeyNames, name) && target.Keys[name] == "" && !slices.Contains(missing, name) {
-			missing = append(missing, name)
-		}
-	}
-	return missing
-}
+func (s script) runsAlone() bool { return strings.Contains(string(s.Comment), "\nalone\n") }
 
 // Run runs every script against the target, each as a subtest. Scripts that
 // count leads run first, one after another; then all others run in parallel.
-// Run returns when they have ended. It reports scripts that do not run on this
-// target on standard error.
+// Run returns when they have ended.
 func Run(t *testing.T, target Target) {
 	target.URL = strings.TrimSuffix(target.URL, "/")
 	if target.Transport == nil {
@@ -151,19 +116,17 @@ func Run(t *testing.T, target Target) {
 }
 
 func runScript(t *testing.T, target Target, s script, requestIDs *sync.Map) {
-	reason := target.Deviations[s.name]
-	if missing := s.missingKeys(target); len(missing) > 0 {
-		reason = "the target has no key named " + strings.Join(missing, ", ")
-		if !target.MayLackKeys {
-			t.Fatalf("NOT RUN: %s", reason)
-		}
-	}
-	if reason != "" {
-		fmt.Fprintf(os.Stderr, "contract: NOT RUN: %s: %s\n", s.name, reason)
-		t.Skip(reason)
+	if reason := target.Deviations[s.name]; reason != "" {
+		skip(t, s, reason)
 	}
 	if !s.runsAlone() {
 		t.Parallel()
 	}
 	(&runner{t: t, target: target, script: s, requestIDs: requestIDs}).run()
+}
+
+// skip ends the test of a script, and says so also without -v.
+func skip(t testing.TB, s script, reason string) {
+	fmt.Fprintf(os.Stderr, "contract: NOT RUN: %s: %s\n", s.name, reason)
+	t.Skip(reason)
 }

@@ -38,7 +38,9 @@ func TestScripts(t *testing.T) {
 func address(t *testing.T, url string) contract.Target {
 	target := contract.Target{URL: url, Keys: make(map[string]string), MayLackKeys: os.Getenv("LEADS_SOME") == "1"}
 	for _, name := range contract.KeyNames {
-		target.Keys[name] = os.Getenv(contract.KeyVariable(name))
+		if key := os.Getenv(contract.KeyVariable(name)); key != "" {
+			target.Keys[name] = key
+		}
 	}
 	if target.Keys[contract.Main] == "" {
 		target.Keys = createKeys(t)

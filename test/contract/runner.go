@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -128,6 +127,9 @@ func (r *runner) runLine(line string) error {
 		return r.forEachResponse(func(resp *response) error { return resp.checkError(argument) })
 	case "key":
 		_, err := r.keyText(argument)
+		if err != nil && r.target.MayLackKeys {
+			skip(r.t, r.script, err.Error())
+		}
 		r.key = argument
 		return err
 	case "curl":
@@ -203,7 +205,7 @@ func (r *runner) sendPending() error {
 	}
 	wg.Wait()
 	for _, resp := range r.responses {
-		if resp.status == http.StatusCreated || len(resp.createdByBatch()) > 0 {
+		if resp.status < 300 && (resp.request.method == http.MethodPost || resp.request.method == http.MethodPut) {
 			r.created = append(r.created, resp)
 		}
 	}
@@ -282,34 +284,18 @@ func (r *runner) keyText(name string) (string, error) {
 	return alterKey(r.target.Keys[Main], name)
 }
 
+// leadID matches the id of a lead in a response.
+var leadID = regexp.MustCompile(`"id":\s*"(lead_\w+)"`)
+
+// deleteLeads deletes the leads in the responses to all POST and PUT requests.
 func (r *runner) deleteLeads() {
 	for _, created := range r.created {
-		id, _ := lookUp(created.body, ".id") // without an id there is nothing to delete: 404
 		r.key = created.request.key
-		for _, id := range append(created.createdByBatch(), textOf(id)) {
-			resp, err := r.send(context.WithoutCancel(r.t.Context()), r.newRequest(http.MethodDelete, "/api/crm/lead/"+id, nil))
+		for _, id := range leadID.FindAllSubmatch(created.body, -1) {
+			resp, err := r.send(context.WithoutCancel(r.t.Context()), r.newRequest(http.MethodDelete, "/api/crm/lead/"+string(id[1]), nil))
 			if err != nil || resp.status != http.StatusOK && resp.status != http.StatusNotFound {
-				r.t.Errorf("deleting %s, which the script created: status %d, error %v", id, resp.status, err)
+				r.t.Errorf("deleting %s, which the script created: status %d, error %v", id[1], resp.status, err)
 			}
 		}
 	}
-}
-
-// createdByBatch returns the ids of the leads that a batch created.
-func (resp *response) createdByBatch() (ids []string) {
-	var body struct {
-		Results []struct {
-			Status int
-			Lead   struct{ ID string }
-		}
-	}
-	if json.Unmarshal(resp.body, &body) != nil {
-		return nil
-	}
-	for _, result := range body.Results {
-		if result.Status == http.StatusCreated {
-			ids = append(ids, result.Lead.ID)
-		}
-	}
-	return ids
 }

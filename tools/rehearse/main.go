@@ -16,7 +16,7 @@
 //   - It has no CodeDeploy, knows no metric math, and checks a right of SQS
 //     differently: see adaptTemplate.
 //   - The address of the API is another one: see replaceCommands.
-//   - It answers some requests differently: see contract.KnownDeviations.
+//   - It answers some requests differently: see KnownDeviations in test/contract.
 //   - It has no throttling, payload limits, domains, alarms and metrics, and
 //     ignores stack policies. "make template" checks these parts of the template.
 package main
