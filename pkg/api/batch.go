@@ -70,12 +70,12 @@ func (op *operation) appendResult(dst []byte) []byte {
 	if op.created {
 		status = http.StatusCreated
 	}
-	dst = fmt.Appendf(dst, `{"status":%d,"etag":%q,`, status, etag(op.lead.Version))
+	dst = fmt.Appendf(dst, `{"status":%d,"etag":%q,"lead":`, status, etag(op.lead.Version))
+	dst = op.lead.AppendJSON(dst)
 	if op.replayed {
-		dst = append(dst, `"replayed":true,`...)
+		dst = append(dst, `,"replayed":true`...)
 	}
-	dst = append(dst, `"lead":`...)
-	return append(op.lead.AppendJSON(dst), '}')
+	return append(dst, '}')
 }
 
 // runBatch runs the operations that have no error yet, and sets their results.

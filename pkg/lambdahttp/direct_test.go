@@ -178,7 +178,7 @@ func TestDirectCall(t *testing.T) {
 		for _, c := range []struct{ event, want string }{
 			// The key k of direct calls was used with another lead above.
 			{`"operations":[{"method":"create","lead":{"lead_name":"Ada"},"idempotency_key":"k"},{"method":"create","lead":{"lead_name":"Bob"},"idempotency_key":"k"}]`,
-				`{"results":[{"status":201,"etag":"\"1\"","replayed":true,"lead":` + created + `},{"status":409,"error":{"type":"idempotency_error",`},
+				`{"results":[{"status":201,"etag":"\"1\"","lead":` + created + `,"replayed":true},{"status":409,"error":{"type":"idempotency_error",`},
 			{`"operations":[]`, "parameter_invalid: Send a list of 1 to 100 operations."},
 			{`"operations":[{"method":"get"}]`, "parameter_invalid: Send create"},
 			{`"operations":null`, "parameter_invalid: "},
