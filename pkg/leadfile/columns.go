@@ -91,6 +91,7 @@ var aliases = []alias{
 	{"phone", "Telephone", "plain lists"},
 	{"phone", "Phone - Work", "Constant Contact, Pipedrive, Nimble"},
 	{"phone", "Phone 1", "Wix, Keap"},
+	{"phone", "Phone Number (Work)", "Capsule"},
 	{"phone", "Work Direct Phone", "Apollo"},
 	{"phone", "Direct Phone Number", "ZoomInfo"},
 	{"mobile_no", "Mobile Phone", "Outlook, Marketo"},
@@ -99,6 +100,7 @@ var aliases = []alias{
 	{"mobile_no", "Mobile Number", "plain lists"},
 	{"mobile_no", "Cell Phone", "Eventbrite"},
 	{"mobile_no", "Phone - Mobile", "Constant Contact, Pipedrive, Nimble"},
+	{"mobile_no", "Phone Number (Mobile)", "Capsule"},
 	{"mobile_no", "SMS", "Brevo"},
 	{"whatsapp_no", "WhatsApp", "ERPNext, Brevo"},
 	{"whatsapp_no", "WhatsApp Phone Number", "HubSpot"},
@@ -122,6 +124,7 @@ var aliases = []alias{
 	{"country", "Country/Region", "HubSpot"},
 	{"country", "Country/Region Name", "Zoom"},
 	{"country", "Country - Home", "Constant Contact"},
+	{"industry", "Company Industry", "Intercom"},
 	{"no_of_employees", "Number of Employees", "HubSpot, Marketo"},
 	{"no_of_employees", "Employees", "Salesforce, Apollo"},
 	{"no_of_employees", "Company Size", "LinkedIn lead forms"},
@@ -176,10 +179,13 @@ var prefixes = []struct {
 	{"Properties", "HubSpot, JSON", slices.Concat(personFields, companyFields)},
 	{"Address 1", "Google Contacts, Dynamics 365, Wix", placeFields},
 	{"Primary Address", "SugarCRM, Close", placeFields},
+	{"Address - Work", "Nimble", placeFields},
 	{"Address", "Insightly, Zendesk Sell", placeFields},
+	{"Default Address", "Shopify", placeFields},
 	{"Mailing", "Salesforce", placeFields},
 	{"Business", "Outlook", placeFields},
 	{"Billing", "Eventbrite", placeFields},
+	{"Home", "Eventbrite", placeFields},
 }
 
 var (

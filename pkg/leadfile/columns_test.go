@@ -88,6 +88,7 @@ func TestColumns(t *testing.T) {
 		{"columns of ActiveCampaign", "Contact ID,Contact First Name,Contact Email,Account", "? first_name email_id ?"},
 		{"columns of Google Ads", "Lead ID,User Name,User Email,User Phone,Region", "? ? email_id phone state"},
 		{"columns of Insightly", "AddressCity,AddressState,AddressCountry,AddressPostcode", "city state country ?"},
+		{"columns of Shopify, Nimble and Eventbrite", "Default Address City,Address: work: state,Home Country,Accepts Email Marketing", "city state country ?"},
 		{"nothing else", "Vorname,Notes,#,Record ID", "? ? ? ?"},
 		{"what only the server writes", "id,created_at,Name", "- - lead_name"},
 		{"the reasons of rejected rows", "Full Name," + leadfile.ReasonColumn, "lead_name -"},

@@ -66,7 +66,7 @@ type Settings struct {
 	Decimal     string            `json:"decimal,omitempty"`      // "point" or "comma"; "" rejects ambiguous numbers
 	Empty       []string          `json:"empty,omitempty"`        // cells that mean an empty cell, in any case
 	KeepSpaces  bool              `json:"keep_spaces,omitempty"`  // keep white space around cells
-	ID          string            `json:"id,omitempty"`           // the column for Row.ID
+	ID          string            `json:"-"`                      // the column for Row.ID
 }
 
 // FileError is the error of a file that cannot be read at all, or of settings
