@@ -153,7 +153,7 @@ func (v *invocation) splitFile(ctx context.Context, f File, from leadfile.Positi
 // readSettings returns the settings of a file: those in its metadata or, without
 // these, those in its folder, or the zero Settings.
 func (v *invocation) readSettings(ctx context.Context, f File, metadata string) (s leadfile.Settings, err error) {
-	const maxSize = 1 << 20
+	const maxSize = 64 << 10 // they are also in the message that says where to continue
 	text, place := []byte(metadata), "the metadata "+mappingMetadata+" of "+f.String()
 	if metadata == "" {
 		file := File{Bucket: f.Bucket, Key: path.Join(path.Dir(f.Key), settingsName)}
