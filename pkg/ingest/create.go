@@ -18,13 +18,14 @@ import (
 	"overplane.dev/leads/pkg/queue"
 )
 
-// record is one lead to create.
+// record is one lead to create or to upsert.
 type record struct {
+	upsert    bool
 	key       lead.IdempotencyKey
 	senderKey string // the idempotency key that the sender gave, or ""
 	id        string // the same in all deliveries of this record, and in no other record
 	origin    string // where the record comes from, for people
-	body      []byte // the JSON of a create, not parsed yet
+	body      []byte // the JSON of the lead, not parsed yet
 	err       error  // why the record is rejected
 }
 
@@ -65,6 +66,27 @@ func (r *record) setKeyFrom(attributes map[string]string) bool {
 	return false
 }
 
+// typeName is the message attribute that says what to do with a lead: one of the
+// detail-types of EventBridge. Without it the lead is created.
+const (
+	typeName   = queue.TypeAttribute
+	createType = "lead.create"
+	upsertType = "lead.upsert"
+)
+
+// setTypeFrom sets what to do with the lead from the message attributes of the
+// sender. It rejects the record if it does not know the type.
+func (r *record) setTypeFrom(attributes map[string]string) {
+	name, ok := attributes[typeName]
+	r.upsert = name == upsertType
+	if ok && !r.upsert && name != createType {
+		r.err = lead.ValidationError{{
+			Param: typeName, Code: lead.ParameterInvalid,
+			Message: fmt.Sprintf("Send %s or %s for the message attribute %s, or leave it out.", createType, upsertType, typeName),
+		}}
+	}
+}
+
 // keyName is the message attribute with the idempotency key of the sender, and
 // the member of a call.
 const keyName = queue.KeyAttribute
@@ -90,26 +112,37 @@ func unquote(quoted json.RawMessage) []byte {
 	return text
 }
 
-// createLeads creates the leads of the records and sends rejected records to the
-// DLQ. It returns one result for each record. A result with a transient error
+// createLeads creates or upserts the leads of the records and sends rejected records
+// to the DLQ. It returns one result for each record. A result with a transient error
 // ([isPermanent] is false) means that the record must be delivered again.
 func (v *invocation) createLeads(ctx context.Context, records []record) []lead.CreateResult {
 	results := make([]lead.CreateResult, len(records))
 	var requests []lead.CreateRequest
 	var indexes []int // of the record of each request
+	upserts := map[int][]lead.Change{}
 	for i, r := range records {
-		values, err := r.parse()
-		if err != nil {
+		changes, err := r.parse()
+		switch {
+		case err != nil:
 			results[i].Err = err
-			continue
+		case r.upsert:
+			upserts[i] = changes
+		default:
+			values := lead.Defaults()
+			values.Apply(changes)
+			requests = append(requests, lead.CreateRequest{Values: values, Key: r.key})
+			indexes = append(indexes, i)
 		}
-		requests = append(requests, lead.CreateRequest{Values: values, Key: r.key})
-		indexes = append(indexes, i)
 	}
 	createCtx, cancel := withMargin(ctx, dlqMargin)
 	defer cancel()
 	for j, result := range v.createMany(createCtx, requests) {
 		results[indexes[j]] = result
+	}
+	updated := map[int]bool{}
+	for _, i := range slices.Sorted(maps.Keys(upserts)) {
+		created, err := v.upsertLead(createCtx, upserts[i])
+		results[i].Err, updated[i] = err, !created
 	}
 
 	var rejected []record
@@ -128,6 +161,8 @@ func (v *invocation) createLeads(ctx context.Context, records []record) []lead.C
 		switch {
 		case result.Err == nil && result.Replayed:
 			v.stats.replayed++
+		case result.Err == nil && updated[i]:
+			v.stats.updated++
 		case result.Err == nil:
 			v.stats.created++
 		case isPermanent(result.Err):
@@ -147,38 +182,55 @@ func (v *invocation) sendToDLQ(ctx context.Context, rejected []record) error {
 	var messages []queue.Message
 	for _, r := range rejected {
 		code, reason := api.Describe(r.err)
+		kind := ""
+		if r.upsert {
+			kind = upsertType
+		}
 		messages = append(messages, queue.Rejected{
 			Body: r.body, ID: r.id, Source: r.key.Source, Origin: r.origin,
-			Code: code, Reason: reason, Key: r.senderKey,
+			Code: code, Reason: reason, Key: r.senderKey, Type: kind,
 		}.Message())
 		v.Log.LogAttrs(ctx, slog.LevelWarn, "record rejected", slog.String("origin", r.origin), slog.String("code", code))
 	}
 	return v.DeadLetters.Send(ctx, messages)
 }
 
-// parse returns the values of the lead. A panic becomes an error of this record
+// parse returns the fields of the lead. A panic becomes an error of this record
 // only.
-func (r *record) parse() (values lead.Values, err error) {
+func (r *record) parse() (changes []lead.Change, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicError(p)
 		}
 	}()
 	if r.err != nil {
-		return values, r.err
+		return nil, r.err
 	}
 	if len(r.body) > leadfile.MaxRow {
-		return values, &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger than %d bytes. Send a smaller one.", leadfile.MaxRow)}
+		return nil, &lead.SyntaxError{Message: fmt.Sprintf("The lead is larger than %d bytes. Send a smaller one.", leadfile.MaxRow)}
 	}
-	changes, err := lead.ParseChanges(r.body)
+	parse := lead.ParseChanges
+	if r.upsert {
+		parse = lead.ParseUpsert
+	}
+	changes, err = parse(r.body)
 	if err != nil {
 		if hint := wrapperHint(r.body); hint != "" {
 			err = &lead.SyntaxError{Message: hint}
 		}
 	}
-	values = lead.Defaults()
-	values.Apply(changes)
-	return values, err
+	return changes, err
+}
+
+// upsertLead upserts a lead. A panic becomes an error of this record only.
+func (v *invocation) upsertLead(ctx context.Context, changes []lead.Change) (created bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError(p)
+		}
+	}()
+	_, created, err = v.Leads.Upsert(ctx, v.Tenant, changes, lead.Precondition{})
+	return created, err
 }
 
 // createMany creates leads, many in one transaction. After a panic it tries each
@@ -208,7 +260,9 @@ func (v *invocation) createMany(ctx context.Context, requests []lead.CreateReque
 func isPermanent(err error) bool {
 	var invalid lead.ValidationError
 	var syntax *lead.SyntaxError
-	return errors.As(err, &invalid) || errors.As(err, &syntax) || errors.Is(err, lead.ErrKeyReused)
+	var ambiguous *lead.AmbiguousError
+	return errors.As(err, &invalid) || errors.As(err, &syntax) || errors.As(err, &ambiguous) ||
+		errors.Is(err, lead.ErrKeyReused) || errors.Is(err, lead.ErrFilterOff)
 }
 
 // checkRetry returns errRetry if a record must be delivered again.

@@ -1,6 +1,6 @@
-// Package ingest creates leads from what other AWS services send: SQS messages,
-// SNS notifications, EventBridge events, files in S3, and calls with many leads.
-// It is the code of the function ingest-leads.
+// Package ingest creates and upserts leads from what other AWS services send: SQS
+// messages, SNS notifications, EventBridge events, files in S3, and calls with many
+// leads. It is the code of the function ingest-leads.
 //
 // These services deliver each record at least once, sometimes twice, and in any
 // order. Package ingest creates each lead exactly once and loses no record.
@@ -18,6 +18,9 @@
 //	EventBridge  the event id
 //	S3           bucket, key, version (or ETag) and line number of the row
 //	a call       its idempotency_key, or Lambda's request id, and the position
+//
+// A record with the type lead.upsert creates a lead, or updates the one with its
+// e-mail address. It has no key: a second delivery sets the same fields again.
 //
 // # Nothing lost
 //
@@ -80,9 +83,10 @@ type Ingester struct {
 	Log         *slog.Logger
 }
 
-// Store creates leads. Table of package dynamo implements it.
+// Store creates and upserts leads. Table of package dynamo implements it.
 type Store interface {
 	CreateMany(context.Context, lead.Tenant, []lead.CreateRequest) []lead.CreateResult
+	Upsert(context.Context, lead.Tenant, []lead.Change, lead.Precondition) (l lead.Lead, created bool, err error)
 }
 
 // Invoke handles one invocation of the function. It implements lambda.Handler.
@@ -102,7 +106,7 @@ func (in *Ingester) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	answer, err := e.handle(ctx, v)
 	s := v.stats
 	in.Log.LogAttrs(ctx, slog.LevelInfo, "event handled",
-		slog.String("kind", e.kind()), slog.Int("created", s.created), slog.Int("replayed", s.replayed),
+		slog.String("kind", e.kind()), slog.Int("created", s.created), slog.Int("updated", s.updated), slog.Int("replayed", s.replayed),
 		slog.Int("rejected", s.rejected), slog.Int("failed", s.failed), slog.Int("queued", s.queued),
 		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000))
 	if err != nil {
@@ -126,7 +130,7 @@ type invocation struct {
 }
 
 // stats counts the records of an invocation, for the log.
-type stats struct{ created, replayed, rejected, failed, queued int }
+type stats struct{ created, updated, replayed, rejected, failed, queued int }
 
 // logFailure counts and logs a record that must be delivered again.
 func (v *invocation) logFailure(ctx context.Context, origin string, err error) {

@@ -34,7 +34,7 @@ func parseEventBridge(payload []byte) (event, error) {
 		return nil, errUnexpected("it is an event of an AWS service, %.60q of %.60q, and not a lead", e.DetailType, e.Source)
 	}
 	r := newRecord("eventbridge", e.ID, "EventBridge event "+e.ID, e.Detail)
-	r.key.Key = e.ID
+	r.key.Key, r.upsert = e.ID, e.DetailType == upsertType
 	return &recordsEvent{"eventbridge", []record{r}}, nil
 }
 
@@ -63,6 +63,7 @@ func parseSNS(list json.RawMessage) (event, error) {
 			attributes[name], _ = members["Value"].(string)
 		}
 		r.setKeyFrom(attributes)
+		r.setTypeFrom(attributes)
 		e.records = append(e.records, r)
 	}
 	return e, nil

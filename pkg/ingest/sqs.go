@@ -101,6 +101,7 @@ func (m *sqsMessage) record() record {
 	if !r.setKeyFrom(attributes) && deduplicationID != "" && deduplicationID != contentID(r.body) {
 		r.key.Key = "deduplication/" + m.EventSourceARN + "/" + m.Attributes["MessageGroupId"] + "/" + deduplicationID
 	}
+	r.setTypeFrom(attributes)
 	return r
 }
 

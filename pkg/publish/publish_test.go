@@ -669,8 +669,10 @@ func TestIngestRule(t *testing.T) {
 	event := func(source, kind string) any {
 		return map[string]any{"source": source, "detail-type": kind, "detail": map[string]any{}}
 	}
-	if !matches(pattern, event("shop", "lead.create")) {
-		t.Error("the rule does not select lead.create")
+	for _, kind := range []string{"lead.create", "lead.upsert"} {
+		if !matches(pattern, event("shop", kind)) {
+			t.Errorf("the rule does not select %s", kind)
+		}
 	}
 
 	f := newFixture(t)

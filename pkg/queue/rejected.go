@@ -17,6 +17,7 @@ type Rejected struct {
 	Code   string // as in an error of the API
 	Reason string // a sentence
 	Key    string // the sender's idempotency key, or ""
+	Type   string // "lead.upsert", or "" for a create
 }
 
 // Message returns the message for the DLQ. Its deduplication id is not made of
@@ -37,11 +38,17 @@ func (r Rejected) Message() Message {
 	if r.Key != "" {
 		m.Attributes[KeyAttribute] = r.Key
 	}
+	if r.Type != "" {
+		m.Attributes[TypeAttribute] = r.Type
+	}
 	return m
 }
 
 // KeyAttribute is the message attribute with the idempotency key of the sender.
 const KeyAttribute = "idempotency_key"
+
+// TypeAttribute is the message attribute that says what to do with a lead.
+const TypeAttribute = "detail-type"
 
 // validText returns a text that SQS accepts: not empty, and only with the
 // characters of XML 1.0, see

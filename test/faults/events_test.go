@@ -139,6 +139,7 @@ func eventOperations() []operation {
 	fifo := func(id, body string) string { return sqsRecord(id, body, "in.fifo", nil, "group") }
 	group := delivery{ordered: true, event: records(fifo("1", named("a")), fifo("2", named("b")), fifo("3", invalid), fifo("4", named("c")))}
 	event := delivery{event: `{"id":"e","detail-type":"d","detail":` + named("bus") + `}`}
+	upsert := delivery{event: `{"id":"e","detail-type":"lead.upsert","detail":{"email_id":"` + address + `"}}`}
 	many := delivery{event: `{"idempotency_key":"key","leads":[` + named("a") + `,` + invalid + `,` + named("b") + `]}`}
 	changes := delivery{publish: true, event: records(
 		streamRecord(1, nil, leadImage("lead_1", 1, "here")), streamRecord(2, nil, leadImage("lead_2", 1, "here")),
@@ -157,6 +158,7 @@ func eventOperations() []operation {
 		{column: "in: SQS FIFO", name: "messages of a group", action: group},
 		{column: "in: EventBridge", name: "an event", action: event},
 		{column: "in: EventBridge", name: "an event delivered before", before: []action{event}, action: event},
+		{column: "in: EventBridge", name: "an event with an upsert", action: upsert},
 		{column: "in: SNS", name: "a notification", action: delivery{
 			event: records(`{"EventSource":"aws:sns","Sns":{"MessageId":"n","TopicArn":"t","Message":` + string(toJSON(named("topic"))) + `,"MessageAttributes":{}}}`),
 		}},

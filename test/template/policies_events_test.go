@@ -104,6 +104,18 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 		invoke(`{"id":"e1","detail-type":"lead.create","detail":%s}`, body)
 		invoke(`{"leads":[%s,{"lead_name":"c"}],"idempotency_key":"k"}`, body)
 	}
+	const upsert = `{"id":"e2","detail-type":"lead.upsert","detail":{"email_id":"ada@example.org","status":%q}}`
+	invoke(upsert, "Open")
+	invoke(upsert, "Lost")
+	other, tenant := openTable(endpoint, nil), lead.Tenant{Account: "acme", Mode: lead.Live}
+	page, err := other.List(t.Context(), tenant, lead.ListQuery{Filter: &lead.Filter{Field: lead.FieldNamed("email_id"), Value: "ada@example.org"}, Limit: 1})
+	if err != nil || len(page.Leads) != 1 {
+		t.Fatalf("%d leads, %v", len(page.Leads), err)
+	}
+	if err := other.Delete(t.Context(), tenant, page.Leads[0].ID, lead.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	invoke(upsert, "Open") // the guard names the deleted lead
 	services.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "mapping.json", Content: strings.NewReader("{}"), Size: 2})
 	invoke(object, "a.csv", "v1")
 	invoke(object, "a.csv", "v0")
