@@ -24,6 +24,25 @@ func (b batch) request() request {
 	return request{method: "POST", path: "/batch", body: `{"operations":[` + strings.Join(b, ",") + "]}"}
 }
 
+// operation returns a request that changes something as an operation of a batch.
+func (r request) operation() string {
+	o := object{"method": map[string]string{"POST": "create", "PATCH": "update", "DELETE": "delete", "PUT": "upsert"}[r.method]}
+	if r.method == "PUT" {
+		o["match"] = "email_id"
+	} else if r.method != "POST" {
+		o["id"] = strings.TrimPrefix(r.path, "/")
+	}
+	if r.body != "" {
+		o["lead"] = json.RawMessage(r.body)
+	}
+	for header, name := range map[string]string{"Idempotency-Key": "idempotency_key", "If-Match": "if_match"} {
+		if value := r.header[header]; value != "" {
+			o[name] = value
+		}
+	}
+	return string(toJSON(o))
+}
+
 // run implements [action]. The response has no ids of new leads, because they are
 // not numbered in the same order where the batch takes effect in parts.
 func (b batch) run(ctx context.Context, f *fixture) response {

@@ -171,24 +171,6 @@ func (in input) request() request {
 	return r
 }
 
-// operation returns the operation of a batch for the input.
-func (in input) operation() string {
-	o := object{"method": map[string]string{"write": "update", "delete": "delete", "create": "create"}[in.kind]}
-	switch {
-	case in.kind == "create":
-		o["idempotency_key"] = in.value
-	case in.kind == "write":
-		o["lead"] = object{"city": in.value}
-	}
-	if in.name != "" {
-		o["id"] = in.name
-	}
-	if in.version != 0 {
-		o["if_match"] = in.version
-	}
-	return string(toJSON(o))
-}
-
 // run sends a request, adds it to the history, and returns its response.
 func (h *history) run(client int, in input, send func(request) response) response {
 	return h.runAll(client, []input{in}, send)[0]
@@ -201,7 +183,7 @@ func (h *history) runAll(client int, inputs []input, send func(request) response
 	if len(inputs) > 1 {
 		var operations batch
 		for _, in := range inputs {
-			operations = append(operations, in.operation())
+			operations = append(operations, in.request().operation())
 		}
 		r = operations.request()
 	}

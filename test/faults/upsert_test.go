@@ -228,7 +228,8 @@ func (h *addressHistory) checkAddress(ctx context.Context, f *fixture) string {
 }
 
 // runUpserts has four clients in two processes work on the leads of one address under
-// random faults, in rounds with pauses between them.
+// random faults, in rounds with pauses between them. They send half of the requests
+// as batches.
 func runUpserts(ctx context.Context, client *dynamodb.Client, seed uint64, m *mutant) (violation string, err error) {
 	f, err := makeFixture(ctx, client, 0, 0)
 	if err != nil {
@@ -249,7 +250,11 @@ func runUpserts(ctx context.Context, client *dynamodb.Client, seed uint64, m *mu
 				for n := range 3 {
 					in := h.randomInput(source, fmt.Sprintf("%d.%d.%d", round, client, n))
 					h.run(client, in, func(r request) response {
-						return f.sendTo(withFaults(faulty, randomFaults(source, in.faults)), processes[client%2], r)
+						ctx := withFaults(faulty, randomFaults(source, in.faults))
+						if source.IntN(2) == 0 {
+							return f.sendTo(ctx, processes[client%2], r)
+						}
+						return splitBatch(f.sendTo(ctx, processes[client%2], batch{r.operation()}.request()), 1)[0]
 					})
 				}
 			})
