@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"maps"
 	"net/url"
 	"reflect"
@@ -77,9 +76,15 @@ func newMCPServer(c *client.Client) *mcp.Server {
 	type create struct {
 		Fields json.RawMessage `json:"fields"`
 	}
-	addTool(server, "create_or_update_lead", `Update the fields of the lead with the given email_id, or create a lead if there is none.
-Do not call it twice at the same time for one address: that could create two leads.`, nil, func(ctx context.Context, in create) (any, error) {
-		return createOrUpdate(ctx, c, in.Fields)
+	addTool(server, "create_or_update_lead", `Update the lead with the given email_id, or create one if there is none.
+Fields that are left out or null stay as they are.`, nil, func(ctx context.Context, in create) (any, error) {
+		setFields, err := parseFields(in.Fields)
+		if err != nil {
+			return nil, err
+		}
+		var l client.Lead
+		setFields(&l)
+		return c.Upsert(ctx, &l)
 	})
 
 	type update struct {
@@ -101,27 +106,6 @@ Do not call it twice at the same time for one address: that could create two lea
 		return map[string]any{"id": in.ID, "deleted": true}, c.Delete(ctx, in.ID)
 	})
 	return server
-}
-
-// createOrUpdate updates the lead with the e-mail address in the fields, or creates
-// one. Two calls at the same time can create two leads.
-func createOrUpdate(ctx context.Context, c *client.Client, fields json.RawMessage) (any, error) {
-	setFields, err := parseFields(fields)
-	if err != nil {
-		return nil, err
-	}
-	var l client.Lead
-	setFields(&l)
-	page, err := c.List(ctx, url.Values{"email_id": {client.Value(l.EmailID)}, "limit": {"2"}})
-	switch {
-	case err != nil:
-		return nil, err
-	case page.Total > 1:
-		return nil, fmt.Errorf("%d leads have this address: choose one with find_lead and use update_lead", page.Total)
-	case page.Total == 1:
-		return c.Update(ctx, page.Data[0].ID, setFields)
-	}
-	return c.Create(ctx, &l)
 }
 
 // addTool adds a tool to the server. In is a struct with the arguments; a

@@ -5,7 +5,8 @@
 //
 // All methods send a request again after a network error or an answer with the
 // status 429 or 5xx, and wait before it at least as long as Retry-After says. This
-// is safe: Create sends an Idempotency-Key, and Update sends If-Match. A method
+// is safe: Create sends an Idempotency-Key, Update sends If-Match, and an upsert can be
+// repeated. A method
 // gives up after six attempts, when the deadline of its context is too near for the
 // next one, or when nothing listens at the address.
 //
@@ -66,6 +67,18 @@ func (c *Client) CreateWithKey(ctx context.Context, key string, lead *Lead) (*Le
 		return nil, err
 	}
 	return &created, nil
+}
+
+// Upsert updates the lead with the e-mail address EmailID, or creates one, and
+// returns it as it is stored. Fields that are nil stay as they are. It returns an
+// [*Error] with the code match_ambiguous if several leads have the address.
+func (c *Client) Upsert(ctx context.Context, lead *Lead) (*Lead, error) {
+	var stored Lead
+	_, err := c.send(ctx, request{method: http.MethodPut, path: "?match=email_id", body: lead}, &stored)
+	if err != nil {
+		return nil, err
+	}
+	return &stored, nil
 }
 
 // Get returns a lead. It returns an [*Error] with the status 404 if there is no

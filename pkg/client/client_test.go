@@ -209,6 +209,22 @@ func TestCreateWithKey(t *testing.T) {
 	}
 }
 
+func TestUpsert(t *testing.T) {
+	c := newClient(t, "upserts")
+	first, err := c.Upsert(t.Context(), &client.Lead{EmailID: new("ada@example.com"), City: new("London")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Upsert(t.Context(), &client.Lead{EmailID: new("ADA@example.com"), Status: new("Open")})
+	if err != nil || second.ID != first.ID || client.Value(second.City) != "London" || client.Value(second.Status) != "Open" {
+		t.Errorf("upserted %+v and %+v, %v", first, second, err)
+	}
+	_, err = c.Upsert(t.Context(), &client.Lead{City: new("Paris")})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != 400 || e.Param != "email_id" {
+		t.Errorf("an upsert without an address: %v", err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	c := newClient(t, "errors")
 	_, err := c.Create(t.Context(), &client.Lead{EmailID: new("x"), City: new(strings.Repeat("x", 141))})
