@@ -38,11 +38,13 @@ prove: ## Run all fault tests and print the results (EFFORT=100 runs more cases)
 	@$(npm)
 	@go -C test/faults test -count=1 -timeout 24h -effort $(EFFORT) $(ARGS)
 
-# The packages with goroutines of their own.
+# The packages with goroutines of their own. Of pkg/dynamo, the tests with concurrency:
+# all would take half an hour.
 race: ## Run the tests of packages with concurrency with the race detector (needs a C compiler)
 	@$(go)
 	@$(npm)
-	go test -race -timeout 30m ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/lead ./pkg/localdb
+	go test -race -timeout 30m ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/ingest ./pkg/lead ./pkg/localdb
+	go test -race -timeout 30m -run 'Concurrent|CreateMany|ClocksDo' ./pkg/dynamo
 
 check: ## Run gofmt, go vet, staticcheck, go mod tidy and actionlint without changing files
 	@$(go)

@@ -11,7 +11,7 @@ import (
 // function that calls run for the tenant or all tenants, and then finish.
 func withTenants(flags *flag.FlagSet, run func(context.Context, database, lead.Tenant) error, finish func() error) runFunc {
 	tenant := addTenantFlags(flags)
-	all := flags.Bool("all", false, "all accounts with API keys")
+	all := flags.Bool("all", false, "all accounts")
 	runAll := withDatabase(flags, func(ctx context.Context, db database, _ string) error {
 		tenants := []lead.Tenant{*tenant}
 		if *all {

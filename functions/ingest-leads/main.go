@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -22,5 +23,11 @@ func main() {
 		os.Exit(1)
 	}
 	table.WarmUp(context.Background())
+	// The account need not have an API key, and audits must find it.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	if err := table.AddTenant(ctx, ingester.Tenant); err != nil {
+		log.Warn("audits of all accounts may leave out the account of events", "error", err.Error())
+	}
+	cancel()
 	lambda.Start(ingester)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,10 +180,10 @@ func TestCreateMany(t *testing.T) {
 // loseResponses returns a fault: the response to every other request is lost if it
 // is a transaction.
 func loseResponses() func(string, *http.Request, http.RoundTripper) (*http.Response, error) {
-	calls := 0
+	var calls atomic.Int64
 	return func(operation string, r *http.Request, send http.RoundTripper) (*http.Response, error) {
 		resp, err := send.RoundTrip(r)
-		if calls++; operation == "TransactWriteItems" && calls%2 == 1 && err == nil {
+		if n := calls.Add(1); operation == "TransactWriteItems" && n%2 == 1 && err == nil {
 			resp.Body.Close()
 			return nil, errors.New("connection reset")
 		}

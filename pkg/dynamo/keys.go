@@ -36,7 +36,7 @@ func keysOfAccount(account string) string { return account + "/keys" }
 // with the same id. CreateKey also lists a lead of the tenant, so that a new
 // tenant has a total that lists can start from.
 func (t *Table) CreateKey(ctx context.Context, k apikey.Key) error {
-	if err := t.addTenant(ctx, k.Tenant); err != nil {
+	if err := t.AddTenant(ctx, k.Tenant); err != nil {
 		return err
 	}
 	if _, err := t.List(ctx, k.Tenant, lead.ListQuery{Limit: 1}); err != nil {

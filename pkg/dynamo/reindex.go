@@ -42,7 +42,7 @@ func (t *Table) Reindex(ctx context.Context, r Reindex) error {
 	if r.After != "" {
 		after = createdAt(r.After)
 	}
-	if err := t.addTenant(ctx, r.Tenant); err != nil {
+	if err := t.AddTenant(ctx, r.Tenant); err != nil {
 		return err
 	}
 	var read, changed atomic.Int64

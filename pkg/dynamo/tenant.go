@@ -10,12 +10,12 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// tenantsPartition is the partition key of an item for each tenant that has, or
-// had, an API key.
+// tenantsPartition is the partition key of an item for each tenant.
 const tenantsPartition = "tenants"
 
-// addTenant adds a tenant to those that Tenants returns.
-func (t *Table) addTenant(ctx context.Context, tenant lead.Tenant) error {
+// AddTenant adds a tenant to those that [Table.Tenants] returns. [Table.CreateKey]
+// does so too. Call it for a tenant that may have leads and no API key.
+func (t *Table) AddTenant(ctx context.Context, tenant lead.Tenant) error {
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: itemKey(tenantsPartition, tenantName(tenant))})
 	if err != nil {
 		return toStoreError(err)
@@ -24,7 +24,7 @@ func (t *Table) addTenant(ctx context.Context, tenant lead.Tenant) error {
 }
 
 // Tenants returns all tenants, sorted by name. It knows those for which a key was
-// created, or Reindex was called, with this version or later.
+// created, or AddTenant or Reindex was called, with this version or later.
 func (t *Table) Tenants(ctx context.Context) (tenants []lead.Tenant, err error) {
 	pages := dynamodb.NewQueryPaginator(t.client, &dynamodb.QueryInput{
 		TableName:                 &t.name,

@@ -91,6 +91,18 @@ func TestEveryFunctionAnswers(t *testing.T) {
 	}
 }
 
+// TestIngestLeadsMakesItsAccountKnown starts ingest-leads for an account without an
+// API key. "leads audit -all" must find it.
+func TestIngestLeadsMakesItsAccountKnown(t *testing.T) {
+	endpoint := localdbtest.Start(t)
+	createTable(t, endpoint)
+	start(t, program(t, "ingest-leads"), endpoint, "LEADS_ACCOUNT=without-key")
+	tenants, err := dynamo.New(newClient(endpoint), "leads").Tenants(t.Context())
+	if want := (lead.Tenant{Account: "without-key", Mode: lead.Test}); err != nil || !slices.Contains(tenants, want) {
+		t.Errorf("the tenants are %v, %v, want also %v", tenants, err, want)
+	}
+}
+
 // TestFunctionsRefuseATableOfANewerVersion starts functions with a table of the next
 // format. They answer with an error, and the log says what to do.
 func TestFunctionsRefuseATableOfANewerVersion(t *testing.T) {
@@ -177,11 +189,11 @@ func startWithLog(t *testing.T, command []string, endpoint string, log io.Writer
 		Command: command,
 		Log:     log,
 		Timeout: time.Minute, // qemu on a busy machine
-		Env: append(env,
-			"LEADS_TABLE=leads", "AWS_ENDPOINT_URL_DYNAMODB="+endpoint, "SSL_CERT_DIR=/nonexistent",
+		Env: append([]string{
+			"LEADS_TABLE=leads", "AWS_ENDPOINT_URL_DYNAMODB=" + endpoint, "SSL_CERT_DIR=/nonexistent",
 			"AWS_REGION=local", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 			"LEADS_ACCOUNT=boot", "LEADS_MODE=test", "GOMAXPROCS=1",
-		),
+		}, env...),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -83,6 +83,9 @@ func useIngest(t *testing.T, services *fakeaws.Server) []permission {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := table.AddTenant(t.Context(), in.Tenant); err != nil {
+		t.Fatal(err)
+	}
 	text := "lead_name,city\nAda,\nBob,x,y\n" + strings.Repeat("Cy,Paris\n", 100_000)
 	services.Put(fakeaws.Object{Bucket: "ImportBucket", Key: "a.csv", Version: "v1", ETag: "e1", Content: strings.NewReader(text), Size: int64(len(text))})
 
