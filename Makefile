@@ -44,7 +44,7 @@ race: ## Run the tests of packages with concurrency with the race detector (need
 	@$(go)
 	@$(npm)
 	go test -race -timeout 30m ./pkg/api ./pkg/apikey ./pkg/counter ./pkg/ingest ./pkg/lead ./pkg/localdb
-	go test -race -timeout 30m -run 'Concurrent|CreateMany|ClocksDo' ./pkg/dynamo
+	go test -race -timeout 30m -run 'Concurren|CreateMany|ClocksDo' ./pkg/dynamo
 
 check: ## Run gofmt, go vet, staticcheck, go mod tidy and actionlint without changing files
 	@$(go)
