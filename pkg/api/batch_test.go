@@ -203,17 +203,16 @@ func (s *callStore) Delete(ctx context.Context, _ lead.Tenant, id lead.ID, _ lea
 	return s.call(ctx, "delete %s", id[len(id)-2:])
 }
 
-// sendTo sends a batch to an API with this store, in the bubble of a test.
-func sendTo(t *testing.T, store lead.Store, log *fixture, operations ...string) *httptest.ResponseRecorder {
+// sendTo sends a batch to an API, in the bubble of a test.
+func sendTo(t *testing.T, leads *api.API, operations ...string) *httptest.ResponseRecorder {
 	ctx := api.WithTenant(t.Context(), lead.Tenant{Account: "acme", Mode: lead.Test})
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, batchPath, strings.NewReader(batchOf(operations...)))
-	api.New(api.Config{Leads: store, Log: log.config.Log}).Handler(api.BatchLeads).ServeHTTP(recorder, r)
+	leads.Handler(api.BatchLeads).ServeHTTP(recorder, r)
 	return recorder
 }
 
 func TestOperationsRunSideBySideAndInOrder(t *testing.T) {
-	w := newFixture(t)
 	synctest.Test(t, func(t *testing.T) {
 		store := &callStore{}
 		var operations []string
@@ -222,7 +221,7 @@ func TestOperationsRunSideBySideAndInOrder(t *testing.T) {
 		}
 		operations = append(operations, `{"method":"create"}`, `{"method":"delete","id":"lead_00000000000000000000000000"}`, `{"method":"create"}`)
 		start := time.Now()
-		wantStatuses(t, resultsOf(t, sendTo(t, store, w, operations...).Body.String())[:16], http.StatusOK)
+		wantStatuses(t, resultsOf(t, sendTo(t, api.New(api.Config{Leads: store}), operations...).Body.String())[:16], http.StatusOK)
 		// Eight at once: seventeen calls in three seconds, and then the delete.
 		if took := time.Since(start); took != 4*time.Second || store.max != 8 {
 			t.Errorf("it took %v with %d calls at once", took, store.max)
@@ -234,11 +233,10 @@ func TestOperationsRunSideBySideAndInOrder(t *testing.T) {
 }
 
 func TestUpsertsKeepTheirOrder(t *testing.T) {
-	w := newFixture(t)
 	synctest.Test(t, func(t *testing.T) {
 		store := &callStore{}
 		start := time.Now()
-		sendTo(t, store, w,
+		sendTo(t, api.New(api.Config{Leads: store}),
 			`{"method":"create","lead":{"email_id":"a@x.org"}}`,
 			`{"method":"upsert","match":"email_id","lead":{"email_id":"A@X.org"}}`,
 			`{"method":"create","lead":{"email_id":"a@x.org"}}`,
@@ -262,7 +260,7 @@ func TestOperationsGet503WhenTimeRunsOut(t *testing.T) {
 	w := newFixture(t)
 	synctest.Test(t, func(t *testing.T) {
 		operations := manyOf(20, `{"method":"update","id":"lead_00000000000000000000000000","lead":{"city":"%d"}}`)
-		got := sendTo(t, &callStore{}, w, operations...)
+		got := sendTo(t, api.New(api.Config{Leads: &callStore{}, Log: w.config.Log}), operations...)
 		results := resultsOf(t, got.Body.String())
 		if got.Code != http.StatusOK || got.Header().Get("Retry-After") != "1" || len(results) != 20 {
 			t.Fatalf("the answer is %d %v with %d results", got.Code, got.Header(), len(results))

@@ -111,3 +111,24 @@ func TestLimiter(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchCountsAsEightRequests: its body may be eight times as large.
+func TestBatchCountsAsEightRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &blockingStore{release: make(chan struct{})}
+		leads := api.New(api.Config{Leads: store})
+		var refused atomic.Int32
+		for range maxInFlight/8 + 3 {
+			go func() {
+				if got := sendTo(t, leads, `{"method":"delete","id":"`+noID+`"}`); got.Code == http.StatusServiceUnavailable {
+					refused.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		if refused.Load() != 3 {
+			t.Errorf("%d batches were refused, want 3", refused.Load())
+		}
+		close(store.release)
+	})
+}
