@@ -191,7 +191,7 @@ func (r *Reader) readHeader(sample []byte, s Settings) error {
 	for i := range len(options) {
 		some := r.splitSample(sample, options[i])
 		h, k := findHeader(some, s)
-		if h < 0 || len(some[h].cells) < width && k <= known || k < known || k == known && len(some[h].cells) <= width {
+		if h < 0 || k < known || k == known && len(some[h].cells) <= width {
 			continue
 		}
 		rows, header, known, width, l.Separator = some, h, k, len(some[h].cells), options[i:i+1]

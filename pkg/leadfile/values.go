@@ -1,6 +1,7 @@
 package leadfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -106,68 +107,58 @@ var (
 	errDecimalComma = errors.New("is a number with a decimal comma: say so (-decimal comma)")
 )
 
-var (
-	plainNumber   = regexp.MustCompile(`^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?$`)
-	groupedNumber = regexp.MustCompile(`^[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]+)?$`)
-)
+// pointNumber is a number with a decimal point. Commas or spaces may separate
+// thousands; parseNumber makes an underscore of a space.
+var pointNumber = regexp.MustCompile(`^([0-9]*|[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?:_[0-9]{3})+)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// parsePointNumber returns a number with a decimal point as JSON, or "".
+func parsePointNumber(digits string) string {
+	m := pointNumber.FindStringSubmatch(digits)
+	if m == nil || m[1]+m[2] == "" {
+		return ""
+	}
+	whole := strings.TrimLeft(strings.NewReplacer(",", "", "_", "").Replace(m[1]), "0")
+	return cmp.Or(whole, "0") + m[2] + m[3]
+}
 
 // parseNumber returns a number as JSON. Apart from plain numbers it accepts a
 // currency sign and separators of thousands. Without a setting it rejects a
 // number that could mean two different values.
 func (l *Layout) parseNumber(text string) (string, error) {
-	number := jsontext.Value(text)
-	if l.FieldNames && number.Kind() == '0' && number.IsValid() {
+	if number := jsontext.Value(text); l.FieldNames && number.Kind() == '0' && number.IsValid() {
 		return text, nil
 	}
-	digits := strings.TrimFunc(text, func(r rune) bool { return unicode.Is(unicode.Sc, r) || unicode.IsSpace(r) })
-	digits, negative := strings.CutPrefix(digits, "-")
-	digits = strings.TrimPrefix(digits, "+")
-	digits = strings.TrimFunc(digits, func(r rune) bool { return unicode.Is(unicode.Sc, r) || unicode.IsSpace(r) })
-	spaced := strings.Map(func(r rune) rune { // spaces and apostrophes only separate thousands
+	isCurrency := func(r rune) bool { return unicode.Is(unicode.Sc, r) || unicode.IsSpace(r) }
+	digits, negative := strings.CutPrefix(strings.TrimFunc(text, isCurrency), "-")
+	digits = strings.TrimFunc(strings.TrimPrefix(digits, "+"), isCurrency)
+	digits = strings.Map(func(r rune) rune { // spaces and apostrophes only separate thousands
 		if unicode.IsSpace(r) || r == '\'' || r == '’' {
 			return '_'
 		}
 		return r
 	}, digits)
-	if strings.Contains(spaced, "_") {
-		whole, _, _ := strings.Cut(strings.ReplaceAll(spaced, ",", "."), ".")
-		if !groupedNumber.MatchString(strings.ReplaceAll(whole, "_", ",")) {
-			return "", errNoNumber
-		}
-		digits = strings.ReplaceAll(spaced, "_", "")
+	point := parsePointNumber(digits)
+	comma := parsePointNumber(strings.NewReplacer(".", ",", ",", ".").Replace(digits))
+	var number string
+	switch {
+	case l.Settings.Decimal == "point":
+		number = point
+	case l.Settings.Decimal == "comma":
+		number = comma
+	case point != "" && comma != "" && point != comma:
+		return "", errAmbiguous
+	case point == "" && comma != "" && !strings.Contains(digits, "."):
+		return "", errDecimalComma
+	default:
+		number = cmp.Or(point, comma)
 	}
-	// From here on, a comma separates thousands and a point the decimals.
-	comma := l.Settings.Decimal == "comma"
-	if l.Settings.Decimal == "" {
-		last := strings.LastIndexAny(digits, ",.")
-		single := last >= 0 && strings.IndexAny(digits, ",.") == last
-		grouped := single && groupedNumber.MatchString(strings.Replace(digits, ".", ",", 1))
-		switch {
-		case grouped:
-			return "", errAmbiguous
-		case single && digits[last] == ',':
-			return "", errDecimalComma
-		case last >= 0 && !single:
-			// Several signs: the last one is the decimal sign if it differs.
-			comma = digits[last] == ',' && strings.Contains(digits, ".") || digits[last] == '.' && !strings.Contains(digits, ",")
-		}
-	}
-	if comma {
-		digits = strings.NewReplacer(".", ",", ",", ".").Replace(digits)
-	}
-	if groupedNumber.MatchString(digits) {
-		digits = strings.ReplaceAll(digits, ",", "")
-	}
-	if !plainNumber.MatchString(digits) {
+	if number == "" {
 		return "", errNoNumber
 	}
-	if digits = strings.TrimLeft(digits, "0"); digits == "" || digits[0] < '0' || digits[0] > '9' {
-		digits = "0" + digits
-	}
 	if negative {
-		digits = "-" + digits
+		number = "-" + number
 	}
-	return digits, nil
+	return number, nil
 }
 
 // explain returns the violations of a row in the words of a spreadsheet: with
