@@ -288,12 +288,15 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 		columns[i].Field, columns[i].Undecided, owner[field] = field, "", i
 	}
 	fieldNames := s.hasFieldNames(header)
+	simple := make([]string, len(header))
+	used, copies := map[string]bool{}, map[string]int{}
 	for i, name := range header {
+		simple[i] = simplify(name)
 		c := &columns[i]
-		c.Name = name
-		for n := 2; slices.ContainsFunc(columns[:i], func(other Column) bool { return other.Name == c.Name }); n++ {
-			c.Name = fmt.Sprintf("%s (%d)", name, n)
+		for c.Name = name; used[c.Name]; c.Name = fmt.Sprintf("%s (%d)", name, copies[name]+1) {
+			copies[name]++
 		}
+		used[c.Name] = true
 		field, mapped := s.Map[c.Name]
 		other, taken := owner[field]
 		switch {
@@ -313,7 +316,7 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 	}
 	for _, k := range knownNames {
 		for i, name := range header {
-			if columns[i].Undecided != "" && k.matches(name, simplify(name)) {
+			if columns[i].Undecided != "" && k.matches(name, simple[i]) {
 				assign(i, k.field)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf16"
 
 	"golang.org/x/text/encoding"
@@ -408,6 +409,15 @@ func TestFormatOf(t *testing.T) {
 		if got, err := leadfile.FormatOf(name); got != want || (err == nil) != (want != 0) {
 			t.Errorf("FormatOf(%q) = %v, %v", name, got, err)
 		}
+	}
+}
+
+// TestManyColumns reads a line that is no header but has as many cells as possible.
+func TestManyColumns(t *testing.T) {
+	start := time.Now()
+	_, err := leadfile.NewReader(strings.NewReader(strings.Repeat("aaa,", 16_000)+"\n"), "a.csv", leadfile.Settings{SkipUnknown: true}, leadfile.Position{})
+	if took := time.Since(start); !errors.As(err, new(*leadfile.FileError)) || took > 20*time.Second {
+		t.Errorf("%v, %.60v", took, err)
 	}
 }
 
