@@ -44,7 +44,7 @@ var commands = []command{
 	{"keys list", "", "List the API keys of an account", []string{"account"}, listKeys},
 	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, revokeKey},
 	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, audit},
-	{"reindex", "", "Bring the leads of an account, or of all, in line with the filters", nil, reindex},
+	{"reindex", "", "Update the indexes of the filters, for an account or for all", nil, reindex},
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, undoImport},
 	{"export", "FILE.csv|FILE.ndjson|-", "Write all leads of an account to a file", []string{"account", "mode"}, exportLeads},

@@ -3,6 +3,7 @@ package dynamo
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -84,6 +85,20 @@ func placeOf(l *lead.Lead, indexed string) place {
 // moveLead returns the writes that move the index rows of a lead from one place to
 // another, and adds the move to a change of the counters.
 func (t *Table) moveLead(tenant lead.Tenant, id lead.ID, from, to place, change *counter.Change) (writes []types.TransactWriteItem) {
+	return t.moveRows(tenant, id, from, to, change.Left, change.Joined)
+}
+
+// createRows returns the writes of the index rows of a new lead, and counts the
+// lead.
+func (t *Table) createRows(tenant lead.Tenant, l *lead.Lead, indexed string, change *counter.Change) (writes []types.TransactWriteItem) {
+	change.Created(counter.All, l.CreatedAt)
+	change.Recent(l.ID.Bytes())
+	return t.moveRows(tenant, l.ID, nil, placeOf(l, indexed), change.Left, change.Created)
+}
+
+// moveRows returns the writes that move index rows. It calls left and joined for each
+// counted series that the lead leaves or joins, with the time of its creation.
+func (t *Table) moveRows(tenant lead.Tenant, id lead.ID, from, to place, left, joined func(counter.Series, time.Time)) (writes []types.TransactWriteItem) {
 	for _, field := range filterFields() {
 		old, wasThere := from[field]
 		s, isThere := to[field]
@@ -93,35 +108,16 @@ func (t *Table) moveLead(tenant lead.Tenant, id lead.ID, from, to place, change 
 		if wasThere {
 			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &t.name, Key: rowKey(tenant, old, id)}})
 			if isCounted(field) {
-				change.Left(old, id.Time())
+				left(old, id.Time())
 			}
 		}
 		if isThere {
 			writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &t.name, Item: rowKey(tenant, s, id)}})
 			if isCounted(field) {
-				change.Joined(s, id.Time())
+				joined(s, id.Time())
 			}
 		}
 	}
-	return writes
-}
-
-// createRows returns the writes of the index rows of a new lead, and counts the
-// lead.
-func (t *Table) createRows(tenant lead.Tenant, l *lead.Lead, indexed string, change *counter.Change) (writes []types.TransactWriteItem) {
-	change.Created(counter.All, l.CreatedAt)
-	p := placeOf(l, indexed)
-	for _, field := range filterFields() {
-		s, ok := p[field]
-		if !ok {
-			continue
-		}
-		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &t.name, Item: rowKey(tenant, s, l.ID)}})
-		if isCounted(field) {
-			change.Created(s, l.CreatedAt)
-		}
-	}
-	change.Recent(l.ID.Bytes())
 	return writes
 }
 
