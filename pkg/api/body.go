@@ -26,22 +26,19 @@ const (
 )
 
 // readBody reads the body of a request, where it has one, of at most limit bytes.
-// It returns a [*lead.UnavailableError] where too many bodies are being read or
-// this one did not arrive in time. Any other error is to be returned by endpoints
-// that need the body.
+// It returns a [*lead.UnavailableError] where the body did not arrive in time. Any
+// other error is to be returned by endpoints that need the body.
 func (a *API) readBody(w *response, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	if !a.limiter.bodies.TryAcquire(limit / maxBody) {
-		w.leaveBody(r)
-		return nil, errTooManyRequests
-	}
-	defer a.limiter.bodies.Release(limit / maxBody)
-	// In Lambda the body is part of the event, and this has no effect.
+	// In Lambda the body is part of the event, and deadlines have no effect.
 	connection := http.NewResponseController(w.client)
-	connection.SetReadDeadline(time.Now().Add(bodyTime)) //nolint:errcheck
+	connection.SetReadDeadline(time.Now().Add(bodyTime))           //nolint:errcheck
+	stop := func() { connection.SetReadDeadline(time.Unix(1, 0)) } //nolint:errcheck
+	reading := a.limiter.bodies.begin(limit/maxBody, stop)
 	body, err := io.ReadAll(http.MaxBytesReader(w.client, r.Body, limit))
+	a.limiter.bodies.end(reading)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

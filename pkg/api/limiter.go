@@ -1,9 +1,11 @@
 package api
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -32,15 +34,51 @@ const (
 // writes, which can be slow on a database that still reads fast, nor the other
 // way round. Neither waits for API keys of other clients.
 type limiter struct {
-	bodies        *semaphore.Weighted
+	bodies        bodies
 	reads, writes pool
 }
 
 // pool bounds the requests of one kind.
 type pool struct{ inFlight, workers *semaphore.Weighted }
 
-func newLimiter() limiter {
-	return limiter{semaphore.NewWeighted(maxBodies), newPool(), newPool()}
+func newLimiter() limiter { return limiter{reads: newPool(), writes: newPool()} }
+
+// bodies bounds how many bodies are read at once. If there are too many, it stops
+// the oldest and does not refuse the new one: a body usually arrives at once, so
+// clients that send only half of theirs do not get others refused.
+type bodies struct {
+	mu      sync.Mutex
+	size    int64
+	reading list.List // of body, the oldest first
+}
+
+type body struct {
+	size int64
+	stop func()
+}
+
+// begin adds a body that counts as this many. The function stop makes the reading
+// of it end with an error.
+func (b *bodies) begin(size int64, stop func()) *list.Element {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.size += size
+	for b.size > maxBodies {
+		oldest := b.reading.Remove(b.reading.Front()).(body)
+		b.size -= oldest.size
+		oldest.stop()
+	}
+	return b.reading.PushBack(body{size, stop})
+}
+
+// end removes a body, unless begin has. It is not stopped afterwards.
+func (b *bodies) end(e *list.Element) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.reading.Len()
+	if removed := b.reading.Remove(e).(body); b.reading.Len() < n {
+		b.size -= removed.size
+	}
 }
 
 func newPool() pool {
