@@ -77,6 +77,18 @@ func createLead(flags *flag.FlagSet) runFunc {
 	})
 }
 
+func upsertLead(flags *flag.FlagSet) runFunc {
+	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
+		setFields, err := readFields(args)
+		if err != nil {
+			return err
+		}
+		var l client.Lead
+		setFields(&l)
+		return printLead(c.Upsert(ctx, &l))
+	})
+}
+
 func updateLead(flags *flag.FlagSet) runFunc {
 	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
 		setFields, err := readFields(args[1:])

@@ -38,12 +38,14 @@ var commands = []command{
 	{"list", "[PARAMETER=VALUE...]", "List leads, all or those with a PARAMETER such as status=Open", nil, listLeads},
 	{"create", "FIELD=VALUE...|-", "Create a lead; - reads a JSON object from standard input", nil, createLead},
 	{"update", "ID FIELD=VALUE...|-", "Change fields of a lead", nil, updateLead},
+	{"upsert", "FIELD=VALUE...|-", "Update the lead with this email_id, or create it", nil, upsertLead},
 	{"delete", "ID", "Delete a lead for good", nil, deleteLead},
 	{"mcp", "", "Serve tools for AI agents (Model Context Protocol)", nil, serveMCP},
 	{"keys create", "", "Create an API key", []string{"account", "mode"}, createKey},
 	{"keys list", "", "List the API keys of an account", []string{"account"}, listKeys},
 	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, revokeKey},
 	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, audit},
+	{"duplicates", "", "List the e-mail addresses that more than one lead of an account has", []string{"account", "mode"}, listDuplicates},
 	{"reindex", "", "Update the indexes of the filters, for an account or for all", nil, reindex},
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, undoImport},
@@ -66,12 +68,12 @@ var details = map[string]string{"import": `Examples:
   leads import -account acme -mode live -dry-run hubspot.csv
   leads import -account acme -mode live -map "Stage=status" -map "Notes=" a.xlsx`}
 
-const description = `get, list, create, update, delete and mcp use the API at LEADS_URL with the
-API key LEADS_KEY, or the running leads serve if neither is set.
+const description = `get, list, create, update, upsert, delete and mcp use the API at LEADS_URL
+with the API key LEADS_KEY, or the running leads serve if neither is set.
 
-keys, audit, reindex, import and export use the database at DYNAMODB_ENDPOINT
-if that is set, else the database of the running leads serve, else AWS with
-your credentials. LEADS_TABLE is the name of the table (default leads).
+keys, audit, duplicates, reindex, import and export use the database at
+DYNAMODB_ENDPOINT if that is set, else the database of the running leads serve,
+else AWS with your credentials. LEADS_TABLE is the name of the table (default leads).
 LEADS_FILTERS names the fields that lists can be filtered by (default all:
 status,lead_owner,email_id).
 
