@@ -119,7 +119,6 @@ var allShown = []string{"DeadLetters", "Undelivered", "UndeliveredMessages", "Un
 func TestListLettersDeletesNothing(t *testing.T) {
 	for _, args := range [][]string{
 		{"leads", "letters", "list", "-stack", "leads-prod"},
-		{"leads", "letters", "list", "-stack", "leads-prod", "-json"},
 		{"leads", "letters", "show", "-stack", "leads-prod", "m1"},
 	} {
 		s := newStackOnAWS(t)
@@ -127,6 +126,24 @@ func TestListLettersDeletesNothing(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 		s.check(t, allShown, nil)
+	}
+}
+
+func TestListLettersAsJSON(t *testing.T) {
+	newStackOnAWS(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	stdout := os.Stdout
+	defer func() { os.Stdout = stdout }()
+	os.Stdout = file
+	status := run([]string{"leads", "letters", "list", "-stack", "leads-prod", "-json"})
+	text, err := os.ReadFile(file.Name())
+	const want = `{"id":"m1","queue":"DeadLetters","reason":"lead_name is too long."}` + "\n"
+	if status != 0 || err != nil || !strings.HasPrefix(string(text), want) || strings.Count(string(text), "\n") != 4 {
+		t.Errorf("status %d, error %v, output %s, want four lines that begin with %s", status, err, text, want)
 	}
 }
 
