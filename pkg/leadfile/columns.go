@@ -2,9 +2,11 @@ package leadfile
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"unicode"
 
@@ -28,141 +30,12 @@ type Column struct {
 	Similar   string   `json:"-"` // the field that an undecided column may mean, or ""
 }
 
-// An alias is the name of a column in the files of an exporter.
-type alias struct{ field, name, from string }
-
-// aliases are the names of columns that are recognised beside the names of the
-// fields. Of the columns for one field, the one that is first here is used.
-var aliases = []alias{
-	{"lead_name", "Full Name", "Meta lead ads, Google Ads, ERPNext, Zoho"},
-	{"lead_name", "Name", "Google Contacts, Copper, monday.com, Odoo"},
-	{"lead_name", "Primary Contact Name", "Close"},
-	{"lead_name", "Display Name", "Outlook"},
-	{"first_name", "Given Name", "Google Contacts, before 2024"},
-	{"first_name", "FNAME", "Mailchimp, merge tag"},
-	{"first_name", "Forename", "plain lists"},
-	{"first_name", "First", "Yahoo"},
-	{"first_name", "Name (First)", "Gravity Forms"},
-	{"middle_name", "Additional Name", "Google Contacts, before 2024"},
-	{"last_name", "Family Name", "Google Contacts, before 2024"},
-	{"last_name", "Surname", "plain lists"},
-	{"last_name", "LNAME", "Mailchimp, merge tag"},
-	{"last_name", "Last", "Yahoo"},
-	{"last_name", "Name (Last)", "Gravity Forms"},
-	{"salutation", "Name Prefix", "Google Contacts"},
-	{"salutation", "Prefix", "Copper"},
-	{"company_name", "Company", "Salesforce, Outlook, LinkedIn, Zoho, Marketo"},
-	{"company_name", "Organization Name", "Google Contacts, ERPNext, Insightly, Zendesk Sell"},
-	{"company_name", "Organization 1 - Name", "Google Contacts, before 2024"},
-	{"company_name", "Account Name", "Salesforce, Zoho, SugarCRM"},
-	{"company_name", "Associated Company", "HubSpot"},
-	{"company_name", "Company / Account", "Salesforce reports"},
-	{"company_name", "Organization", "Pipedrive, plain lists"},
-	{"company_name", "Organisation", "plain lists"},
-	{"company_name", "Organization - Name", "Pipedrive"},
-	{"company_name", "Partner Name", "Odoo, technical name"},
-	{"company_name", "Business Name", "plain lists"},
-	{"job_title", "Title", "Salesforce, Zoho, Copper, SugarCRM"},
-	{"job_title", "Organization Title", "Google Contacts"},
-	{"job_title", "Organization 1 - Title", "Google Contacts, before 2024"},
-	{"job_title", "Job Position", "Odoo"},
-	{"job_title", "Position", "LinkedIn connections, Wix"},
-	{"job_title", "Designation", "Zoho"},
-	{"job_title", "Function", "Odoo, technical name"},
-	{"email_id", "Email", "HubSpot, Salesforce, Zoho, ERPNext, Odoo"},
-	{"email_id", "Email Address", "Mailchimp, LinkedIn, Marketo"},
-	{"email_id", "E-mail Address", "Outlook"},
-	{"email_id", "E-mail 1 - Value", "Google Contacts"},
-	{"email_id", "Work Email", "Meta lead ads, LinkedIn lead forms"},
-	{"email_id", "Business Email", "plain lists"},
-	{"email_id", "Primary Email", "plain lists"},
-	{"email_id", "Email - Work", "Pipedrive, Nimble"},
-	{"email_id", "Email 1", "Wix"},
-	{"email_id", "Email From", "Odoo, technical name"},
-	{"email_id", "Email Address (Work)", "Capsule"},
-	{"email_id", "Emails", "Freshsales"},
-	{"phone", "Phone Number", "HubSpot, Meta lead ads, LinkedIn, Marketo"},
-	{"phone", "Business Phone", "Outlook, Dynamics 365"},
-	{"phone", "Phone 1 - Value", "Google Contacts"},
-	{"phone", "Work Phone", "LinkedIn lead forms"},
-	{"phone", "Office Phone", "SugarCRM"},
-	{"phone", "Main Phone", "Marketo"},
-	{"phone", "Primary Phone", "Outlook"},
-	{"phone", "Telephone", "plain lists"},
-	{"phone", "Phone - Work", "Constant Contact, Pipedrive, Nimble"},
-	{"phone", "Phone 1", "Wix, Keap"},
-	{"phone", "Phone Number (Work)", "Capsule"},
-	{"phone", "Work Direct Phone", "Apollo"},
-	{"phone", "Direct Phone Number", "ZoomInfo"},
-	{"mobile_no", "Mobile Phone", "Outlook, Marketo"},
-	{"mobile_no", "Mobile Phone Number", "HubSpot"},
-	{"mobile_no", "Mobile", "Salesforce, Zoho, Odoo"},
-	{"mobile_no", "Mobile Number", "plain lists"},
-	{"mobile_no", "Cell Phone", "Eventbrite"},
-	{"mobile_no", "Phone - Mobile", "Constant Contact, Pipedrive, Nimble"},
-	{"mobile_no", "Phone Number (Mobile)", "Capsule"},
-	{"mobile_no", "SMS", "Brevo"},
-	{"whatsapp_no", "WhatsApp", "ERPNext, Brevo"},
-	{"whatsapp_no", "WhatsApp Phone Number", "HubSpot"},
-	{"whatsapp_no", "WhatsApp Number", "Meta lead ads"},
-	{"phone_ext", "Phone Extension", "plain lists"},
-	{"fax", "Fax Number", "HubSpot, Marketo"},
-	{"fax", "Business Fax", "Outlook"},
-	{"website", "Website URL", "HubSpot"},
-	{"website", "Web Page", "Outlook"},
-	{"website", "Website 1 - Value", "Google Contacts"},
-	{"website", "Company Website", "plain lists"},
-	{"website", "Work Website", "Copper"},
-	{"website", "Web Address", "Capsule"},
-	{"city", "Town", "plain lists"},
-	{"city", "City - Home", "Constant Contact"},
-	{"state", "State/Province", "Salesforce, ERPNext"},
-	{"state", "State/Region", "HubSpot"},
-	{"state", "Province", "Zoho, plain lists"},
-	{"state", "Region", "Klaviyo, Google Ads"},
-	{"state", "State/Province - Home", "Constant Contact"},
-	{"country", "Country/Region", "HubSpot"},
-	{"country", "Country/Region Name", "Zoom"},
-	{"country", "Country - Home", "Constant Contact"},
-	{"industry", "Company Industry", "Intercom"},
-	{"no_of_employees", "Number of Employees", "HubSpot, Marketo"},
-	{"no_of_employees", "Employees", "Salesforce, Apollo"},
-	{"no_of_employees", "Company Size", "LinkedIn lead forms"},
-	{"annual_revenue", "Company Annual Revenue", "Marketo"},
-	{"status", "Lead Status", "Salesforce, HubSpot, Zoho"},
-	{"status", "Status Label", "Close"},
-	{"status", "Status Reason", "Dynamics 365"},
-	{"type", "Lead Type", "ERPNext"},
-	{"lead_owner", "Contact Owner", "HubSpot"},
-	{"lead_owner", "Salesperson", "Odoo"},
-	{"lead_owner", "Lead - Owner", "Pipedrive"},
-	{"lead_owner", "Owner", "Dynamics 365, Capsule"},
-	{"lead_owner", "Assigned To", "Copper"},
-	{"lead_owner", "Owned By", "Copper"},
-	{"lead_owner", "Assigned User Name", "SugarCRM"},
-	{"lead_owner", "Sales Owner", "Freshsales"},
-	{"utm_source", "Lead Source", "Salesforce, Zoho, Marketo"},
-	{"utm_source", "Original Source", "HubSpot"},
-	{"utm_source", "Original Traffic Source", "HubSpot"},
-	{"utm_source", "Person Source", "Marketo"},
-	{"utm_source", "Source", "ERPNext, Odoo, Pipedrive"},
-	{"utm_source", "Source Name", "Constant Contact"},
-	{"utm_source", "Lead - Source", "Pipedrive"},
-	{"utm_medium", "Medium", "Odoo"},
-	{"utm_campaign", "Campaign Name", "Meta lead ads, LinkedIn lead forms, Google Ads"},
-	{"utm_campaign", "Campaign", "Odoo"},
-	{"unsubscribed", "Email Opt Out", "Salesforce, Zoho, SugarCRM"},
-	{"unsubscribed", "Email Opted Out", "Insightly"},
-	{"unsubscribed", "Email Blocklisted", "Brevo"},
-	{"unsubscribed", "Has Opted Out Of Email", "Salesforce, technical name"},
-	{"unsubscribed", "Do Not Email", "plain lists"},
-	{"unsubscribed", "Opted Out", "plain lists"},
-	{"unsubscribed", "Unsubscribed from all email", "HubSpot"},
-	{"unsubscribed", "Unsubscribed from Emails", "Intercom"},
-	{"language", "Preferred Language", "HubSpot"},
-	{"language", "Print Language", "ERPNext"},
-	{"image", "Photo", "Google Contacts"},
-}
+// columnsCSV has the names of columns that are recognised beside the names of the
+// fields, and the exporters that write them. Of the columns for one field, the one
+// that is first there is used.
+//
+//go:embed columns.csv
+var columnsCSV string
 
 // prefixes are what exporters write before the names of columns. What follows must
 // be the name of one of the fields.
@@ -212,10 +85,8 @@ type knownName struct {
 	prefixed bool
 }
 
-// knownNames are all of them, the more exact first.
-var knownNames = listKnownNames()
-
-func listKnownNames() (names []knownName) {
+// knownNames returns all of them, the more exact first.
+var knownNames = sync.OnceValue(func() (names []knownName) {
 	// Everybody else calls the lead's company and job so.
 	isMisleading := func(field string) bool { return field == "company" || field == "title" }
 	var simple, prefixed, last []knownName
@@ -227,8 +98,10 @@ func listKnownNames() (names []knownName) {
 		names = append(names, knownName{field: f.Name, name: f.Name, exact: true})
 		simple = append(simple, knownName{field: f.Name, name: simplify(f.Name)})
 	}
-	for _, a := range aliases {
-		simple = append(simple, knownName{field: a.field, name: simplify(a.name)})
+	for line := range strings.Lines(columnsCSV) {
+		if cells, err := splitCells(strings.TrimSpace(line), ','); err == nil && fieldNamed(cells[0].text) != nil {
+			simple = append(simple, knownName{field: cells[0].text, name: simplify(cells[1].text)})
+		}
 	}
 	for _, p := range prefixes {
 		for _, k := range simple {
@@ -238,7 +111,7 @@ func listKnownNames() (names []knownName) {
 		}
 	}
 	return slices.Concat(names, simple, prefixed, last)
-}
+})
 
 func (k knownName) matches(name, simple string) bool {
 	return k.exact && k.name == name || !k.exact && k.name == simple
@@ -263,7 +136,7 @@ func (s Settings) isSetAside(name string) bool {
 func (s Settings) isKnown(name string) bool {
 	_, mapped := s.Map[name]
 	simple := simplify(name)
-	return mapped || s.isSetAside(name) || slices.ContainsFunc(knownNames, func(k knownName) bool { return k.matches(name, simple) })
+	return mapped || s.isSetAside(name) || slices.ContainsFunc(knownNames(), func(k knownName) bool { return k.matches(name, simple) })
 }
 
 // hasFieldNames reports whether all columns have names of members of a lead, as in a
@@ -314,7 +187,7 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 			c.Undecided = "left out?"
 		}
 	}
-	for _, k := range knownNames {
+	for _, k := range knownNames() {
 		for i, name := range header {
 			if columns[i].Undecided != "" && k.matches(name, simple[i]) {
 				assign(i, k.field)
@@ -336,7 +209,7 @@ func assignColumns(header []string, s Settings) ([]Column, error) {
 func similarField(name string, owner map[string]int) string {
 	simple := simplify(name)
 	best, similar := 3, "" // two edits at most, and few of the letters
-	for _, k := range knownNames {
+	for _, k := range knownNames() {
 		_, taken := owner[k.field]
 		if difference := len(simple) - len(k.name); taken || k.prefixed || difference > 2 || difference < -2 {
 			continue

@@ -1,17 +1,16 @@
 package leadfile_test
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"overplane.dev/leads/pkg/lead"
 	"overplane.dev/leads/pkg/leadfile"
 )
 
@@ -260,26 +259,25 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// TestAliases checks that each alias is recognised as its field.
-func TestAliases(t *testing.T) {
-	seen := map[string]string{}
-	for _, a := range leadfile.Aliases {
-		columns, err := columnsOf(t, a.Name+",x\n", leadfile.Settings{})
-		if err != nil || columns[0].Field != a.Field || a.From == "" {
-			t.Errorf("%q becomes %+v, want %s (%v)", a.Name, columns, a.Field, err)
-		}
-		if other, ok := seen[a.Name]; ok {
-			t.Errorf("%q is %s and %s", a.Name, other, a.Field)
-		}
-		seen[a.Name] = a.Field
+// TestKnownColumns checks that each name in columns.csv is recognised as its field,
+// is there once, and has exporters.
+func TestKnownColumns(t *testing.T) {
+	file, err := os.Open("columns.csv")
+	if err != nil {
+		t.Fatal(err)
 	}
-	fields := map[string]bool{}
-	for i := range lead.Fields {
-		fields[lead.Fields[i].Name] = true
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil || len(rows) < 100 {
+		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	for _, field := range slices.Sorted(maps.Values(seen)) {
-		if !fields[field] {
-			t.Errorf("there is no field %s", field)
+	seen := map[string]bool{}
+	for _, row := range rows[1:] {
+		field, name, exporters := row[0], row[1], row[2]
+		columns, err := columnsOf(t, name+",x\n", leadfile.Settings{})
+		if err != nil || columns[0].Field != field || exporters == "" || seen[name] {
+			t.Errorf("%q becomes %+v, want %s (%v)", name, columns, field, err)
 		}
+		seen[name] = true
 	}
 }
