@@ -13,7 +13,7 @@ import (
 )
 
 // listDuplicates lists the e-mail addresses that more than one lead has, compared as
-// an upsert does. It keeps all addresses in memory, some 200 MB for a million.
+// an upsert does. It keeps all addresses in memory.
 func listDuplicates(flags *flag.FlagSet) runFunc {
 	tenant := addTenantFlags(flags)
 	out := newList(flags, "E-MAIL", "LEADS", "IDS")

@@ -65,19 +65,12 @@ func getLead(flags *flag.FlagSet) runFunc {
 	})
 }
 
-func createLead(flags *flag.FlagSet) runFunc {
-	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
-		setFields, err := readFields(args)
-		if err != nil {
-			return err
-		}
-		var l client.Lead
-		setFields(&l)
-		return printLead(c.Create(ctx, &l))
-	})
-}
+func createLead(flags *flag.FlagSet) runFunc { return sendFields(flags, (*client.Client).Create) }
 
-func upsertLead(flags *flag.FlagSet) runFunc {
+func upsertLead(flags *flag.FlagSet) runFunc { return sendFields(flags, (*client.Client).Upsert) }
+
+// sendFields returns a function that sends a lead with the fields in the arguments.
+func sendFields(flags *flag.FlagSet, send func(*client.Client, context.Context, *client.Lead) (*client.Lead, error)) runFunc {
 	return withClient(flags, func(ctx context.Context, c *client.Client, args []string) error {
 		setFields, err := readFields(args)
 		if err != nil {
@@ -85,7 +78,7 @@ func upsertLead(flags *flag.FlagSet) runFunc {
 		}
 		var l client.Lead
 		setFields(&l)
-		return printLead(c.Upsert(ctx, &l))
+		return printLead(send(c, ctx, &l))
 	})
 }
 
