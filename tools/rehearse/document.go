@@ -88,7 +88,7 @@ type shell struct {
 // run runs the commands of a block and returns all that they print. answers are
 // the lines that the commands read.
 func (s *shell) run(ctx context.Context, commands, answers string) (string, error) {
-	variables := filepath.Join(s.dir, "variables")
+	variables := filepath.Join(filepath.Dir(s.dir), "variables")
 	script := fmt.Sprintf("set -ea; [ ! -e %[1]q ] || . %[1]q\n%[2]sexport -p >%[1]q", variables, s.replace.Replace(commands))
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Env, cmd.Dir, cmd.Stdin = s.env, s.dir, strings.NewReader(answers)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,7 +66,7 @@ func (e *emulator) stop() { e.server.Stop(syscall.SIGTERM) }
 // Commands of the copy build into the copy, so that .aws-sam/build, which a real
 // deployment uses, stays as it is.
 func (e *emulator) copyRepository() error {
-	if err := os.RemoveAll(e.dir); err != nil {
+	if err := os.RemoveAll(workDir); err != nil {
 		return err
 	}
 	list, err := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
@@ -100,6 +101,24 @@ func (e *emulator) copyRepository() error {
 	return nil
 }
 
+// checkOutRelease makes dir a copy of the release before: the commit that last
+// changed test/versions/release.txt.
+func (e *emulator) checkOutRelease() error {
+	if err := errors.Join(os.RemoveAll(e.dir), os.MkdirAll(e.dir, 0o755)); err != nil {
+		return err
+	}
+	script := `git archive "$(git log -1 --format=%H -- test/versions/release.txt)" | tar -x -C "$0"`
+	if _, err := samcli.Output(exec.Command("bash", "-o", "pipefail", "-c", script, e.dir)); err != nil {
+		return err
+	}
+	name := filepath.Join(e.dir, "template.yaml")
+	template, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, adaptTemplate(template), 0o644)
+}
+
 func writeFile(name string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -108,10 +127,11 @@ func writeFile(name string, content []byte, mode os.FileMode) error {
 }
 
 var (
-	// unsupported matches the resources that the emulator does not support:
+	// unsupported matches the resources that the emulator does not support, also
+	// those of the release before:
 	// alarms with metric math, and the policy that refuses HTTP, which is the
 	// only protocol of the emulator.
-	unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|FailedEventAlarm|ImportBucketTLS):\n(    .*\n)+`)
+	unsupported = regexp.MustCompile(`(?m)^  (ServerErrorAlarm|ApiErrorAlarm|DatabaseThrottleAlarm|FailedEventAlarm|ImportBucketTLS):\n(    .*\n)+`)
 
 	// sendMessage matches a right. When a function sends several messages at
 	// once, the emulator asks for sqs:SendMessageBatch, and AWS for sqs:SendMessage.

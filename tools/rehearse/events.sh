@@ -2,9 +2,6 @@
 # published changes, which a consumer from examples/ receives, and rejected records, of
 # which one is corrected and retried. The account main must have no leads.
 
-# This version of the AWS CLI uses the variable for all services but this one.
-sqs() { aws --endpoint-url "$AWS_ENDPOINT_URL" sqs "$@"; }
-
 output() {
 	aws cloudformation describe-stacks --stack-name "$1" --output text \
 		--query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue"
@@ -28,7 +25,7 @@ created() {
 }
 
 published() { # SQS may deliver a message again; names drops the copies
-	sqs receive-message --queue-url "$changes" --max-number-of-messages 10 --wait-time-seconds 1 \
+	aws sqs receive-message --queue-url "$changes" --max-number-of-messages 10 --wait-time-seconds 1 \
 		--query 'Messages[].Body' --output text >>changes
 	names <changes
 }
@@ -43,8 +40,8 @@ sam deploy --template-file examples/rule-to-queue.yaml --stack-name leads-dev-co
 changes=$(output leads-dev-consumer QueueUrl)
 queue=$(output leads-dev IngestQueueUrl)
 set -x
-sqs send-message --queue-url "$queue" --message-body '{"lead_name":"Ada by SQS","email_id":"ada@example.com"}'
-sqs send-message --queue-url "$queue" --message-body '{"lead_name":"Ira","email_id":"no address"}'
+aws sqs send-message --queue-url "$queue" --message-body '{"lead_name":"Ada by SQS","email_id":"ada@example.com"}'
+aws sqs send-message --queue-url "$queue" --message-body '{"lead_name":"Ira","email_id":"no address"}'
 aws sns publish --topic-arn "$(output leads-dev IngestTopicArn)" --message '{"lead_name":"Bob by SNS"}'
 aws events put-events --entries \
 	'[{"EventBusName":"leads-dev","Source":"demo","DetailType":"lead.create","Detail":"{\"lead_name\":\"Cy by EventBridge\"}"}]'

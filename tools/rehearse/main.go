@@ -3,8 +3,8 @@
 // enforced, the first key, the contract scripts, import and export, a restored
 // table, and "sam delete". After the contract scripts it also sends one event of
 // each kind, with a consumer from examples/, and calls the function that checks a
-// release. Before all this, a first deployment fails and is deleted. It needs no AWS
-// account and no Docker. "make rehearse" calls it.
+// release. Before all this, a first deployment fails and is deleted, and the release
+// before is deployed, upgraded and restored. It needs no AWS account and no Docker. "make rehearse" calls it.
 //
 // With -events it only deploys the stack and sends the events. "make
 // demo-events" calls that. VERBOSE=1 shows what the commands print.
@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -74,6 +75,9 @@ func rehearse(ctx context.Context, eventsOnly bool) error {
 	if _, err := r.shell.run(ctx, failedDeployment, "leads-prod\n"); err != nil {
 		return err
 	}
+	if err := r.upgrade(ctx); err != nil {
+		return err
+	}
 	for _, b := range blocks {
 		fmt.Printf("== %s\n%s", b.heading, b.commands)
 		if b.skip != "" {
@@ -105,10 +109,48 @@ aws s3 ls
 if aws s3 ls | grep importbucket; then exit 1; fi
 `
 
+// upgrade deploys the release before and writes, deploys this version and reads,
+// deploys the release before again and reads, and deletes the stack.
+func (r *rehearsal) upgrade(ctx context.Context) error {
+	before := *r.emulator
+	before.dir = filepath.Join(filepath.Dir(r.dir), "before")
+	if err := before.checkOutRelease(); err != nil {
+		return err
+	}
+	old := &rehearsal{emulator: &before, shell: shell{emulator: &before, replace: r.shell.replace}}
+	for _, step := range []struct {
+		name     string
+		version  *rehearsal
+		commands string
+		output   []string
+	}{
+		{"The release before", old, `key=$(make -s key STAGE=dev ACCOUNT=upgraded MODE=test)` + "\n" + createLead, []string{`"lead_name":"Ada"`}},
+		{"An upgrade to this version", r, createLead + readLeads, wantLeads},
+		{"The release before again", old, createLead + readLeads + "make teardown STAGE=dev\n", wantLeads},
+	} {
+		fmt.Println("==", step.name)
+		if err := step.version.runBlock(ctx, block{commands: "make deploy STAGE=dev\n" + step.commands, output: step.output}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createLead creates a lead, or repeats that. readLeads reads it by its status, and
+// counts again.
+const (
+	createLead = `curl -sS "$(make -s output STAGE=dev NAME=Url)/api/crm/lead" -H "Authorization: Bearer $key" -H "Idempotency-Key: once" -H "Content-Type: application/json" -d '{"lead_name":"Ada","status":"Open"}'` + "\n"
+	readLeads  = `curl -sS "$(make -s output STAGE=dev NAME=Url)/api/crm/lead?status=Open" -H "Authorization: Bearer $key"` + "\n" +
+		"LEADS_TABLE=$(make -s output STAGE=dev NAME=TableName) go run ./cmd/leads audit -account upgraded -mode test\n"
+)
+
+var wantLeads = []string{`"lead_name":"Ada"`, `"total":1`, "Account upgraded has 1 leads in test mode, and all counts of them are right."}
+
 // replaceCommands changes commands for the emulator, in pairs of old and new text.
 var replaceCommands = []string{
 	"$(make -s output STAGE=dev NAME=Url)", `"$url_of_emulator"`,
 	"make smoke STAGE=dev", `make smoke STAGE=dev URL="$url_of_emulator"`,
+	"aws sqs ", `aws --endpoint-url "$AWS_ENDPOINT_URL" sqs `, // which does not use the variable
 	"make logs STAGE=prod", "timeout 20 make logs STAGE=prod || true", // follows the log until it is stopped
 }
 
