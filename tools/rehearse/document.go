@@ -79,7 +79,7 @@ func (b block) checkOutput(text string) error {
 }
 
 // shell runs commands in the copy of the repository. Variables that one block
-// sets are set in the next.
+// sets are set in the next, but for the address of the API, which changes.
 type shell struct {
 	*emulator
 	replace *strings.Replacer // in commands
@@ -89,7 +89,7 @@ type shell struct {
 // the lines that the commands read.
 func (s *shell) run(ctx context.Context, commands, answers string) (string, error) {
 	variables := filepath.Join(filepath.Dir(s.dir), "variables")
-	script := fmt.Sprintf("set -ea; [ ! -e %[1]q ] || . %[1]q\n%[2]sexport -p >%[1]q", variables, s.replace.Replace(commands))
+	script := fmt.Sprintf("set -ea; [ ! -e %[1]q ] || . %[1]q\n%[2]sexport -p | grep -v url_of_emulator >%[1]q", variables, s.replace.Replace(commands))
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Env, cmd.Dir, cmd.Stdin = s.env, s.dir, strings.NewReader(answers)
 	var output bytes.Buffer

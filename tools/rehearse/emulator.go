@@ -39,7 +39,7 @@ func startEmulator(ctx context.Context) (*emulator, error) {
 	}
 	host, port, _ := strings.Cut(address, ":")
 	e := &emulator{url: "http://" + address, dir: dir}
-	if err := e.copyRepository(); err != nil {
+	if err := errors.Join(e.copyRepository(), e.checkOutRelease()); err != nil {
 		return nil, err
 	}
 	e.env = append(samcli.Env(), "AWS_ENDPOINT_URL="+e.url, "LEADS_DEVIATIONS=ministack",
@@ -101,17 +101,18 @@ func (e *emulator) copyRepository() error {
 	return nil
 }
 
-// checkOutRelease makes dir a copy of the release before: the commit that last
-// changed test/versions/release.txt.
+// checkOutRelease makes a copy of the release before next to dir: of the commit that
+// last changed test/versions/release.txt.
 func (e *emulator) checkOutRelease() error {
-	if err := errors.Join(os.RemoveAll(e.dir), os.MkdirAll(e.dir, 0o755)); err != nil {
+	dir := filepath.Join(filepath.Dir(e.dir), "before")
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	script := `git archive "$(git log -1 --format=%H -- test/versions/release.txt)" | tar -x -C "$0"`
-	if _, err := samcli.Output(exec.Command("bash", "-o", "pipefail", "-c", script, e.dir)); err != nil {
+	if _, err := samcli.Output(exec.Command("bash", "-o", "pipefail", "-c", script, dir)); err != nil {
 		return err
 	}
-	name := filepath.Join(e.dir, "template.yaml")
+	name := filepath.Join(dir, "template.yaml")
 	template, err := os.ReadFile(name)
 	if err != nil {
 		return err
