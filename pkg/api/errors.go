@@ -118,7 +118,7 @@ func problemOf(err error) *problem {
 			fmt.Sprintf("More than one lead has this e-mail address. Update one of them by its id: %s.", joinIDs(ambiguous.IDs)))
 	case errors.Is(err, lead.ErrFilterOff): // of an upsert; lists name the filter
 		return matchProblem(http.StatusBadRequest, "match", lead.ParameterInvalid,
-			"This deployment finds no leads by email_id, so it has no upserts. Create leads, or update them by their ids.")
+			"Create leads, or update them by their ids: upserts are switched off in this deployment, with the filter email_id.")
 	case errors.Is(err, lead.ErrKeyReused):
 		return &problem{
 			status: http.StatusConflict, kind: idempotencyError, code: "idempotency_key_reused",

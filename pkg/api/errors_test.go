@@ -265,3 +265,15 @@ func TestErrorBytes(t *testing.T) {
 		t.Errorf("got\n%s, want\n%s", got, want)
 	}
 }
+
+// TestUpsertWithoutFilter sends an upsert to a deployment that has no index of e-mail
+// addresses.
+func TestUpsertWithoutFilter(t *testing.T) {
+	w := newFixture(t)
+	w.table.Filters = []string{"status"}
+	got := w.send(t, contract.Main, http.MethodPut, collection+"?match=email_id", `{"email_id":"ann@example.org"}`)
+	wantError(t, got, 400, "parameter_invalid", "")
+	if !strings.Contains(got.body, `"param":"match"`) || !strings.Contains(got.body, "switched off") {
+		t.Errorf("the answer is %s", got.body)
+	}
+}
