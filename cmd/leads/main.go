@@ -45,7 +45,7 @@ var commands = []command{
 	{"keys list", "", "List the API keys of an account", []string{"account"}, listKeys},
 	{"keys revoke", "KEY_ID", "Revoke an API key for good", nil, revokeKey},
 	{"audit", "", "Count the leads of an account, or of all, and compare the counters", nil, audit},
-	{"duplicates", "", "List the e-mail addresses that more than one lead of an account has", []string{"account", "mode"}, listDuplicates},
+	{"duplicates", "", "List the e-mail addresses that more than one lead has", []string{"account", "mode"}, listDuplicates},
 	{"reindex", "", "Update the indexes of the filters, for an account or for all", nil, reindex},
 	{"import", "FILE|-", "Create a lead from each row of a CSV, Excel or JSON file, once", []string{"account", "mode"}, importLeads},
 	{"import undo", "NAME", "Delete the leads of an import that nobody changed", []string{"account", "mode"}, undoImport},
@@ -73,9 +73,9 @@ with the API key LEADS_KEY, or the running leads serve if neither is set.
 
 keys, audit, duplicates, reindex, import and export use the database at
 DYNAMODB_ENDPOINT if that is set, else the database of the running leads serve,
-else AWS with your credentials. LEADS_TABLE is the name of the table (default leads).
-LEADS_FILTERS names the fields that lists can be filtered by (default all:
-status,lead_owner,email_id).
+else AWS with your credentials. LEADS_TABLE is the name of the table (default
+leads). LEADS_FILTERS names the fields that lists can be filtered by (default
+all: status,lead_owner,email_id).
 
 letters use a stack on AWS with your credentials.
 
