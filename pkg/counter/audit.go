@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
 // Audit compares the counters under a prefix with the things that are counted,
@@ -48,24 +50,28 @@ type Difference struct {
 	Says, ShouldBe int64
 }
 
-// A difference counts if it has the same numbers minLooks times in a row, of at
-// most maxLooks: others may write, and an index of the things may lag.
+// A number is wrong if it differs by as much minLooks times in a row, of at most
+// maxLooks: others may write, and an index of the things may lag.
 const (
 	minLooks  = 3
 	maxLooks  = 8
 	lookPause = 2 * time.Second
 )
 
-// countKey names a count: of a series, in a span of creation. Those of a stored
-// snapshot also have its sort key.
-type countKey struct{ snapshot, span, series string }
+// countKey names a number of things that were created in a span: a bucket, a
+// window or a day, as the counter items have it, or what a stored snapshot has.
+type countKey struct {
+	cache, span string // cache is the sort key of the snapshot, or ""
+	series      Series
+}
+
+type saysAndIs struct{ says, is int64 }
 
 // comparison has what the counters say, and what they should say.
 type comparison map[countKey]saysAndIs
 
-type saysAndIs struct{ says, is int64 }
-
-func (c comparison) add(key countKey, says, is int64) {
+func (c comparison) add(cache, span string, s Series, says, is int64) {
+	key := countKey{cache, span, s}
 	c[key] = saysAndIs{c[key].says + says, c[key].is + is}
 }
 
@@ -73,228 +79,197 @@ func (c comparison) deleteEqual() {
 	maps.DeleteFunc(c, func(_ countKey, n saysAndIs) bool { return n.says == n.is })
 }
 
-// auditRun is an audit that is running.
-type auditRun struct {
-	Audit
-	counters *Counters
-	things   map[string]int64 // by day of creation
-}
-
 // Audit runs an audit and returns the number of things. A repair changes x and d
 // alone, so that what is sealed stays so, and deletes totals and snapshots.
-func (c *Counters) Audit(ctx context.Context, audit Audit) (things int64, err error) {
-	a := &auditRun{audit, c, map[string]int64{}}
-	days, err := a.days(ctx)
-	if err != nil {
-		return 0, err
-	}
-	spans, err := a.compare(ctx, func() (comparison, error) {
-		wrong, wrongDays := comparison{}, []string{}
-		for _, day := range days {
-			spans, err := a.compareSpans(ctx, day)
-			if err != nil {
-				return nil, err
-			}
-			if len(spans) > 0 {
-				maps.Copy(wrong, spans)
-				wrongDays = append(wrongDays, day)
-			}
-		}
-		days = wrongDays
-		return wrong, nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	sums, err := a.compare(ctx, func() (comparison, error) { return a.compareSums(ctx, spans) })
-	if err != nil {
-		return 0, err
-	}
-	for _, n := range a.things {
-		things += n
-	}
-	maps.Copy(sums, spans)
-	return things, a.finish(ctx, sums)
-}
-
-// compare calls count until each difference is gone or was seen minLooks times in
-// a row, and returns the latter.
-func (a *auditRun) compare(ctx context.Context, count func() (comparison, error)) (wrong comparison, err error) {
-	seen := map[countKey]int{}
-	for looks := 1; ; looks++ {
-		again, err := count()
+func (c *Counters) Audit(ctx context.Context, a Audit) (things int64, err error) {
+	thingsOf := map[string]int64{} // by day
+	var wrong comparison
+	for seen, looks := map[countKey]int{}, 1; ; looks++ {
+		again, err := c.compare(ctx, a, wrong, thingsOf)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		isOpen := false
+		isSure := true
 		for key, n := range again {
-			if wrong[key] != n {
+			if before := wrong[key]; n.says-n.is != before.says-before.is {
 				seen[key] = 0
 			}
 			seen[key]++
-			isOpen = isOpen || seen[key] < minLooks
+			isSure = isSure && seen[key] >= minLooks
 		}
-		if wrong = again; !isOpen || looks == maxLooks {
+		if wrong = again; isSure || looks == maxLooks {
 			maps.DeleteFunc(wrong, func(key countKey, _ saysAndIs) bool { return seen[key] < minLooks })
-			return wrong, nil
+			break
 		}
 		if err := a.Sleep(ctx, lookPause); err != nil {
-			return nil, err
+			return 0, err
 		}
 	}
-}
-
-// days returns all days since the first thing or counter item.
-func (a *auditRun) days(ctx context.Context) (days []string, err error) {
-	day := dayOf(Timestamp(a.counters.clock.Now()))
-	last := nextDay(day)
-	items, _, err := a.counters.query(ctx, a.Prefix, countersKind, itemRange{through: lastItem, limit: 1})
-	if err != nil {
-		return nil, err
+	for _, n := range thingsOf {
+		things += n
 	}
-	if len(items) > 0 {
-		day = min(day, dayOf(windowOfItem(items[0])))
-	}
-	for thing, err := range a.Things(ctx, "", lastItem) {
-		if err != nil {
-			return nil, err
+	for key, n := range maps.Clone(wrong) { // the numbers that left are adjusted, so those that are deducted must be
+		if len(key.span) > dayLength {
+			wrong.add("", dayOf(key.span), key.series, 0, n.says-n.is)
 		}
-		day = min(day, dayOf(thing.Created))
-		break
 	}
-	for ; day <= last; day = nextDay(day) {
-		days = append(days, day)
-	}
-	return days, nil
-}
-
-// compareSpans compares the numbers in the buckets and windows of a day (c - x)
-// with the things, and returns the differences.
-func (a *auditRun) compareSpans(ctx context.Context, day string) (comparison, error) {
-	spans := comparison{}
-	err := a.eachCount(ctx, itemRange{after: day, through: endOf(day)}, func(_ string, letter byte, s Series, span string, n int64) {
-		switch letter {
-		case created:
-			spans.add(countKey{span: span, series: string(s)}, n, 0)
-		case left:
-			spans.add(countKey{span: span, series: string(s)}, -n, 0)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.things[day] = 0
-	for thing, err := range a.Things(ctx, day, endOf(day)) {
-		if err != nil {
-			return nil, err
-		}
-		a.things[day]++
-		for _, s := range thing.Series {
-			length := windowLength
-			if s == All {
-				length = bucketLength
+	wrong.deleteEqual()
+	for _, key := range slices.SortedFunc(maps.Keys(wrong), func(a, b countKey) int {
+		return cmp.Or(cmp.Compare(a.cache, b.cache), cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
+	}) {
+		a.Found(Difference{a.Describe(key.series) + " " + key.describe(), wrong[key].says, wrong[key].is})
+		if a.Repair {
+			if err := c.repair(ctx, a, key, wrong[key]); err != nil {
+				return 0, err
 			}
-			spans.add(countKey{span: thing.Created[:length], series: string(s)}, 0, 1)
 		}
 	}
-	spans.deleteEqual()
-	return spans, nil
+	return things, nil
 }
 
-// compareSums compares the numbers that were deducted from days (d) with those that
-// left their windows (x) as soon as the spans are right, and totals and snapshots
-// with the counter items. It returns the differences.
-func (a *auditRun) compareSums(ctx context.Context, spans comparison) (sums comparison, err error) {
-	stored, err := a.counters.snapshots(ctx, a.Prefix)
+// compare compares the numbers in buckets and windows (c - x) with the things, those
+// that were deducted from days (d) with those that left their windows (x), and
+// those of snapshots with the counter items. After a first time, it counts only
+// the things of days in which numbers were wrong.
+func (c *Counters) compare(ctx context.Context, a Audit, wrong comparison, thingsOf map[string]int64) (comparison, error) {
+	stored, err := c.snapshots(ctx, a.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	sums = comparison{}
-	for key, n := range spans {
-		sums.add(countKey{span: dayOf(key.span), series: key.series}, 0, n.says-n.is)
-	}
-	for _, sn := range stored {
+	sums := comparison{}
+	for cache, sn := range stored {
 		for day, n := range sn.sums {
-			sums.add(countKey{sn.sortKey(), day, string(sn.series)}, n, 0)
+			sums.add(cache, day, sn.series, n, 0)
 		}
 	}
-	err = a.eachCount(ctx, itemRange{through: lastItem}, func(window string, letter byte, s Series, span string, n int64) {
-		key := countKey{span: dayOf(span), series: string(s)}
-		switch letter {
-		case left:
-			sums.add(key, 0, n)
-			return
-		case deducted:
-			sums.add(key, n, 0)
-			n = -n
+	today := dayOf(Timestamp(c.clock.Now())) // or later
+	isWrong := map[string]bool{}
+	for key := range wrong {
+		isWrong[min(dayOf(key.span), today)] = true
+	}
+	isCompared := func(span string) bool { return wrong == nil || isWrong[min(dayOf(span), today)] }
+	day, err := c.firstDay(ctx, a, today)
+	for ; err == nil && day <= today; day = nextDay(day) {
+		end, spans := endOf(day), comparison{}
+		if day == today {
+			end = lastItem
 		}
-		for _, sn := range stored {
-			if sn.series == s && window <= sn.through {
-				sums.add(countKey{sn.sortKey(), sn.keyOf(dayOf(span)), string(s)}, 0, n)
+		for it, err := range c.query(ctx, a.Prefix, countersKind, itemRange{after: day, through: end}) {
+			if err != nil {
+				return nil, err
+			}
+			eachCount(it, func(letter byte, s Series, span string, n int64) {
+				switch {
+				case !isCompared(span):
+				case letter == created:
+					spans.add("", span, s, n, 0)
+				case letter == left:
+					spans.add("", span, s, -n, 0)
+					sums.add("", dayOf(span), s, 0, n)
+				case letter == deducted:
+					sums.add("", span, s, n, 0)
+				}
+			})
+			for cache, sn := range stored {
+				if windowOfItem(it) <= sn.through {
+					changed := counts{}
+					sn.add(changed, it)
+					for day, n := range changed {
+						sums.add(cache, day, sn.series, 0, n)
+					}
+				}
 			}
 		}
-	})
+		if !isCompared(day) {
+			continue
+		}
+		thingsOf[day] = 0
+		for thing, err := range a.Things(ctx, day, end) {
+			if err != nil {
+				return nil, err
+			}
+			thingsOf[day]++
+			for _, s := range thing.Series {
+				length := windowLength
+				if s == All {
+					length = bucketLength
+				}
+				spans.add("", thing.Created[:length], s, 0, 1)
+			}
+		}
+		spans.deleteEqual()
+		maps.Copy(sums, spans)
+	}
 	sums.deleteEqual()
 	return sums, err
 }
 
-// eachCount calls f for each count in the counter items of a range, with the
-// window that it was made in.
-func (a *auditRun) eachCount(ctx context.Context, r itemRange, f func(window string, letter byte, s Series, span string, n int64)) error {
-	return a.counters.eachPage(ctx, a.Prefix, countersKind, r, func(page []item, _ bool) error {
-		for _, it := range page {
-			eachOfAll(it, func(letter byte, s Series, span string, n int64) { f(windowOfItem(it), letter, s, span, n) })
+// firstDay returns the day of the first thing or counter item, at most today.
+func (c *Counters) firstDay(ctx context.Context, a Audit, today string) (string, error) {
+	day := today
+	for it, err := range c.query(ctx, a.Prefix, countersKind, itemRange{through: lastItem, limit: 1}) {
+		if err != nil {
+			return "", err
 		}
-		return nil
-	})
+		day = min(day, dayOf(windowOfItem(it)))
+	}
+	for thing, err := range a.Things(ctx, "", lastItem) {
+		if err != nil {
+			return "", err
+		}
+		return min(day, dayOf(thing.Created)), nil
+	}
+	return day, nil
 }
 
-// finish reports the differences, and repairs them.
-func (a *auditRun) finish(ctx context.Context, wrong comparison) error {
-	for _, key := range slices.SortedFunc(maps.Keys(wrong), func(a, b countKey) int {
-		return cmp.Or(cmp.Compare(a.snapshot, b.snapshot), cmp.Compare(a.span, b.span), cmp.Compare(a.series, b.series))
-	}) {
-		n, s := wrong[key], Series(key.series)
-		a.Found(Difference{a.Describe(s) + " " + key.describe(), n.says, n.is})
-		if !a.Repair {
-			continue
-		}
-		var err error
-		if key.snapshot != "" {
-			cache := snapshot{series: s, isTotal: key.snapshot == totalKey}
-			err = a.counters.delete(ctx, cache.item(a.Prefix))
-		} else {
-			err = a.Write(ctx, func(at time.Time) *Change { return adjust(at, key, n) })
-		}
-		if err != nil {
-			return err
+// snapshots returns the stored total and snapshots by their sort keys.
+func (c *Counters) snapshots(ctx context.Context, prefix string) (map[string]*snapshot, error) {
+	stored := map[string]*snapshot{}
+	for kind, r := range map[string]itemRange{countersKind: {after: lastItem, through: totalKey}, snapshotKind: {through: lastItem}} {
+		for it, err := range c.query(ctx, prefix, kind, r) {
+			if err != nil {
+				return nil, err
+			}
+			sn := &snapshot{isTotal: kind == countersKind}
+			if !sn.isTotal {
+				sn.series = Series(stringOf(it[attrSK])[1:])
+			}
+			sn.parse(it)
+			stored[stringOf(it[attrSK])] = sn
 		}
 	}
-	return nil
+	return stored, nil
+}
+
+// repair makes a number right. It deletes a snapshot, which is computed again.
+func (c *Counters) repair(ctx context.Context, a Audit, key countKey, n saysAndIs) error {
+	if key.cache != "" {
+		sn := snapshot{series: key.series, isTotal: key.cache == totalKey}
+		_, err := c.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: sn.key(a.Prefix)})
+		return err
+	}
+	return a.Write(ctx, func(at time.Time) *Change {
+		change := NewChange(at)
+		if len(key.span) == dayLength {
+			change.now[dayName(key.series, key.span)] = n.is - n.says
+		} else {
+			name := fineName(left, key.series, key.span+"00:00")
+			change.left[key.span[:windowLength]] = map[string]int64{name: n.says - n.is}
+		}
+		return change
+	})
 }
 
 func (key countKey) describe() string {
 	switch {
-	case key.snapshot == totalKey:
+	case key.cache == totalKey:
 		return "in the total"
-	case key.snapshot != "":
+	case key.cache != "":
 		return "created on " + key.span + ", in the snapshot"
 	case len(key.span) == dayLength:
 		return "created on " + key.span + " and gone since"
-	case key.series == "":
+	case key.series == All:
 		return "created in the ten seconds from " + key.span + "0"
 	}
 	return "created in the ten minutes from " + key.span + "0"
-}
-
-// adjust returns the change that makes a count right.
-func adjust(at time.Time, key countKey, n saysAndIs) *Change {
-	change := NewChange(at)
-	if len(key.span) == dayLength {
-		change.now[dayName(Series(key.series), key.span)] = n.is - n.says
-	} else {
-		name := fineName(left, Series(key.series), key.span+"00:00")
-		change.left[key.span[:windowLength]] = map[string]int64{name: n.says - n.is}
-	}
-	return change
 }

@@ -1,6 +1,7 @@
 package counter
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
@@ -16,7 +17,7 @@ type Change struct {
 	left   map[string]map[string]int64 // counts of things created in other windows, by window
 	route  string                      // of the counts in the item of the window
 	leftBy string                      // the route of the others
-	keys   []Key                       // of the things that were created
+	recent []RecentKey                 // things that are created or removed
 	parts  []part                      // what Writes returned
 }
 
@@ -30,53 +31,48 @@ func NewChange(at time.Time) *Change {
 // At returns the time of the change.
 func (c *Change) At() time.Time { return c.at }
 
-// Created counts a thing that is created at this time in a series. The time
-// should be in the window of the change.
-func (c *Change) Created(s Series, at time.Time) {
-	text := Timestamp(at)
-	if text[:windowLength] != c.window {
-		c.Joined(s, at)
+// Count adds n things that were created at this time to a series, or takes -n
+// away: a thing that is created now, joins a series, leaves one, or is removed.
+func (c *Change) Count(s Series, createdAt time.Time, n int64) {
+	text := Timestamp(createdAt)
+	window := text[:windowLength]
+	if window == c.window {
+		c.now[fineName(created, s, text)] += n
+		c.route = string(s)
 		return
 	}
-	c.now[fineName(created, s, text)]++
-	c.route = string(s)
-}
-
-// Joined counts a thing in one more series, after its creation at this time.
-func (c *Change) Joined(s Series, at time.Time) { c.move(s, at, -1) }
-
-// Left takes a thing that was created at this time from a series.
-func (c *Change) Left(s Series, at time.Time) { c.move(s, at, 1) }
-
-func (c *Change) move(s Series, at time.Time, n int64) {
-	text := Timestamp(at)
-	window := text[:windowLength]
-	c.now[dayName(s, text)] += n
+	c.now[dayName(s, text)] -= n
 	c.route = dayOf(text)
-	counts := c.now
-	if window != c.window {
-		if c.left[window] == nil {
-			c.left[window] = map[string]int64{}
-		}
-		counts = c.left[window]
-		c.leftBy = string(s)
+	c.leftBy = string(s)
+	if c.left[window] == nil {
+		c.left[window] = map[string]int64{}
 	}
-	counts[fineName(left, s, text)] += n
+	c.left[window][fineName(left, s, text)] -= n
 }
 
-// Key is a name of a thing, such as its id.
-type Key [16]byte
+// RecentKey names a thing that was created or removed, by its id or the like.
+type RecentKey struct {
+	Key       [16]byte
+	IsCreated bool
 
-// Recent names a thing that the change creates, so that readers know it before an
-// index does, see [View.RecentKeys].
-func (c *Change) Recent(key Key) { c.keys = append(c.keys, key) }
+	// IsOldest says that the shard made other changes before, which have no name.
+	IsOldest bool
+
+	at time.Time
+}
+
+// Recent names a thing that the change creates or removes, so that readers know
+// that before an index does, see [View].
+func (c *Change) Recent(key [16]byte, isCreated bool) {
+	c.recent = append(c.recent, RecentKey{Key: key, IsCreated: isCreated, at: c.at})
+}
 
 // Writes returns the change as writes of a transaction, to items of the shard. If
 // the condition of one of them is false, call [Shards.Refused].
 func (c *Change) Writes(table, prefix string, shard *Shard) (writes []types.TransactWriteItem) {
 	shard.enter(c.window)
 	partition, size := partition(prefix, countersKind), pageSize
-	if len(c.keys) > 1 {
+	if len(c.recent) > 1 {
 		size = bulkPageSize
 	}
 	c.parts = nil
@@ -87,8 +83,8 @@ func (c *Change) Writes(table, prefix string, shard *Shard) (writes []types.Tran
 		c.parts = append(c.parts, shard.part(partition, window+"/x", c.leftBy, counts, size))
 	}
 	for i, p := range c.parts {
-		var recent []recentKey
-		if i == 0 && len(c.keys) > 0 {
+		var recent []RecentKey
+		if i == 0 && len(c.recent) > 0 {
 			recent = shard.withRecent(c)
 		}
 		writes = append(writes, p.write(table, recent))
@@ -97,13 +93,13 @@ func (c *Change) Writes(table, prefix string, shard *Shard) (writes []types.Tran
 }
 
 // write returns the write of a part, with these newest keys.
-func (p *part) write(table string, recent []recentKey) types.TransactWriteItem {
+func (p *part) write(table string, recent []RecentKey) types.TransactWriteItem {
 	var update expression.UpdateBuilder
 	for name, n := range p.counts {
 		update = update.Add(expression.Name(name), expression.Value(n))
 	}
 	if len(recent) > 0 {
-		update = update.Set(expression.Name(attrRecent), expression.Value(joinKeys(recent)))
+		update = update.Set(expression.Name(attrRecent), expression.Value(joinRecent(recent)))
 	}
 	builder := expression.NewBuilder()
 	switch size := expression.Name(attrSize); {
@@ -132,37 +128,43 @@ func (p *part) write(table string, recent []recentKey) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: write}
 }
 
-// The newest keys that a shard wrote stand in its counter item.
+// A counter item names the last things that its shard created or removed: a letter
+// for each, and its key. Names that are old are left out, to save bytes.
 const (
-	attrRecent = "r"
+	attrRecent = "k"
 	attrSize   = "z" // the size of the counts in an item, see shard.go
 	maxRecent  = 4
 	recentTime = 2 * time.Second // longer than an index usually lags
+	recentSize = 1 + len(RecentKey{}.Key)
 )
 
-type recentKey struct {
-	at  time.Time
-	key Key
-}
-
-// withRecent returns the newest keys of the shard, the oldest first, with those
+// withRecent returns the last changes of the shard, the oldest first, with those
 // of a change.
-func (s *Shard) withRecent(c *Change) []recentKey {
-	var recent []recentKey
-	for _, k := range s.recent {
-		if c.at.Sub(k.at) < recentTime {
-			recent = append(recent, k)
-		}
-	}
-	for _, key := range c.keys {
-		recent = append(recent, recentKey{c.at, key})
-	}
+func (s *Shard) withRecent(c *Change) []RecentKey {
+	recent := slices.Concat(s.recent, c.recent)
+	recent = slices.DeleteFunc(recent, func(k RecentKey) bool { return c.at.Sub(k.at) > recentTime })
 	return recent[max(0, len(recent)-maxRecent):]
 }
 
-func joinKeys(recent []recentKey) (joined []byte) {
+func joinRecent(recent []RecentKey) (joined []byte) {
 	for _, k := range recent {
-		joined = append(joined, k.key[:]...)
+		letter := byte(left)
+		if k.IsCreated {
+			letter = created
+		}
+		joined = append(append(joined, letter), k.Key[:]...)
 	}
 	return joined
+}
+
+func parseRecent(it item) (recent []RecentKey) {
+	joined, ok := it[attrRecent].(*types.AttributeValueMemberB)
+	if !ok || len(joined.Value) == 0 || len(joined.Value)%recentSize != 0 {
+		return nil
+	}
+	for part := range slices.Chunk(joined.Value, recentSize) {
+		recent = append(recent, RecentKey{Key: [16]byte(part[1:]), IsCreated: part[0] == created})
+	}
+	recent[0].IsOldest = len(recent) == maxRecent
+	return recent
 }

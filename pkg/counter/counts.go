@@ -5,11 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
-
-type item = map[string]types.AttributeValue
 
 // Counts are numbers of things by the span of their creation. No two of the
 // spans overlap.
@@ -36,34 +32,15 @@ func (c counts) find(offset int64) (span string, rest int64) {
 	return "", offset
 }
 
-// eachOfAll calls f for each count in a counter item.
-func eachOfAll(it item, f func(letter byte, s Series, span string, n int64)) {
-	sortKey := stringOf(it[attrSK])
-	for name, value := range it {
-		letter, s, span, ok := spanOf(sortKey, name)
-		if n, isNumber := value.(*types.AttributeValueMemberN); ok && isNumber {
-			f(letter, s, span, numberOf(n))
-		}
-	}
-}
-
-// eachCount calls f for each count of a series in a counter item.
-func eachCount(it item, s Series, f func(letter byte, span string, n int64)) {
-	eachOfAll(it, func(letter byte, of Series, span string, n int64) {
-		if of == s {
-			f(letter, span, n)
-		}
-	})
-}
-
 // addDays adds to the numbers by day of creation what an item changes in them.
 // That is c - d.
 func (c counts) addDays(it item, s Series) {
-	eachCount(it, s, func(letter byte, span string, n int64) {
-		switch letter {
-		case created:
+	eachCount(it, func(letter byte, of Series, span string, n int64) {
+		switch {
+		case of != s:
+		case letter == created:
 			c[dayOf(span)] += n
-		case deducted:
+		case letter == deducted:
 			c[span] -= n
 		}
 	})
@@ -72,42 +49,43 @@ func (c counts) addDays(it item, s Series) {
 // addSpans adds to the numbers by bucket or window of creation what an item
 // changes in them. That is c - x.
 func (c counts) addSpans(it item, s Series) {
-	eachCount(it, s, func(letter byte, span string, n int64) {
-		switch letter {
-		case created:
+	eachCount(it, func(letter byte, of Series, span string, n int64) {
+		switch {
+		case of != s:
+		case letter == created:
 			c[span] += n
-		case left:
+		case letter == left:
 			c[span] -= n
 		}
 	})
 }
 
 // pieces cuts the time from one bound to before another into spans that are
-// counted whole: days, and at its edges spans of a day. A span that one of the
-// bounds lies in is counted by edge.
-func (c counts) pieces(from, to string, spansOf func(day string) (counts, error), edge func(span string, whole int64) (int64, error)) (counts, error) {
+// counted whole: days, and at its edges spans of a day. Edge counts the things in
+// the part of a span that a bound lies in.
+func (c counts) pieces(from, to string, spansOf func(day string) (counts, error), edge func(from, to string) (int64, error)) (counts, error) {
 	pieces := counts{}
-	cut := func(some counts, inPart func(span string, n int64) error) error {
+	cut := func(some counts, inPart func(span string) error) error {
 		for span, n := range some {
 			switch {
 			case span >= to || endOf(span) <= from:
 			case span >= from && endOf(span) <= to:
 				pieces[span] = n
 			case n != 0:
-				if err := inPart(span, n); err != nil {
+				if err := inPart(span); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	}
-	err := cut(c, func(day string, _ int64) error {
+	err := cut(c, func(day string) error {
 		spans, err := spansOf(day)
 		if err != nil {
 			return err
 		}
-		return cut(spans, func(span string, n int64) (err error) {
-			pieces[span], err = edge(span, n)
+		return cut(spans, func(span string) (err error) {
+			pieces[span], err = edge(max(from, span), min(to, endOf(span)))
 			return err
 		})
 	})
@@ -139,50 +117,21 @@ const (
 	totalKey = "~" // after that, so that one query reads the total and the newest counter items
 )
 
-// with returns the snapshot as it is after the items that it does not count yet,
-// through a window.
-func (sn snapshot) with(items []item, through string) snapshot {
-	sums := counts{}
-	maps.Copy(sums, sn.sums)
-	for _, it := range items {
-		if window := windowOfItem(it); window <= sn.through || window > through {
-			continue
-		}
-		days := counts{}
-		days.addDays(it, sn.series)
-		for day, n := range days {
-			sums[sn.keyOf(day)] += n
-		}
-	}
-	sn.through, sn.sums = through, sums
-	return sn
-}
-
-// keyOf returns the key of a day in the sums.
-func (sn snapshot) keyOf(day string) string {
+// key returns the key of the item that stores the snapshot.
+func (sn *snapshot) key(prefix string) item {
 	if sn.isTotal {
-		return ""
+		return itemKey(partition(prefix, countersKind), totalKey)
 	}
-	return day
-}
-
-func (sn snapshot) sortKey() string {
-	if sn.isTotal {
-		return totalKey
-	}
-	return "s" + string(sn.series)
+	return itemKey(partition(prefix, snapshotKind), "s"+string(sn.series))
 }
 
 // item returns the item that stores the snapshot.
-func (sn snapshot) item(prefix string) item {
-	if sn.isTotal {
-		it := itemKey(partition(prefix, countersKind), sn.sortKey())
-		it[attrThrough], it[attrTotal] = text(sn.through), number(sn.sums[""])
-		return it
-	}
-	it := itemKey(partition(prefix, snapshotKind), sn.sortKey())
+func (sn *snapshot) item(prefix string) item {
+	it := sn.key(prefix)
 	it[attrThrough] = text(sn.through)
-	if days := slices.Sorted(maps.Keys(sn.sums)); len(days) > 0 {
+	if sn.isTotal {
+		it[attrTotal] = number(sn.sums.sum())
+	} else if days := slices.Sorted(maps.Keys(sn.sums)); len(days) > 0 {
 		var numbers []string
 		for day := days[0]; day <= days[len(days)-1]; day = nextDay(day) {
 			numbers = append(numbers, strconv.FormatInt(sn.sums[day], 10))
@@ -207,44 +156,63 @@ func (sn *snapshot) parse(it item) {
 	}
 }
 
-// windowOfItem returns the window of a counter item.
-func windowOfItem(it item) string {
-	sortKey := stringOf(it[attrSK])
-	return sortKey[:min(windowLength, len(sortKey))]
-}
-
-// sizeOf returns how many bytes an item has, see
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
-func sizeOf(it item) (size int) {
-	for name, value := range it {
-		size += len(name) + len(stringOf(value))
-		if n, ok := value.(*types.AttributeValueMemberN); ok {
-			size += len(strings.Trim(n.Value, "-0"))/2 + 2
-		}
+// add adds the counts of an item to numbers that have the keys of the snapshot.
+func (sn *snapshot) add(sums counts, it item) {
+	days := counts{}
+	days.addDays(it, sn.series)
+	if sn.isTotal {
+		days = counts{"": days.sum()}
 	}
-	return size
-}
-
-func itemKey(pk, sk string) item { return item{attrPK: text(pk), attrSK: text(sk)} }
-
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-
-func number(n int64) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
-}
-
-func stringOf(a types.AttributeValue) string {
-	if s, ok := a.(*types.AttributeValueMemberS); ok {
-		return s.Value
+	for key, n := range days {
+		sums[key] += n
 	}
-	return ""
 }
 
-func numberOf(a types.AttributeValue) int64 {
-	n, ok := a.(*types.AttributeValueMemberN)
-	if !ok {
-		return 0
+// A snapshot is stored anew when the items since are more than maxItems, or
+// maxBytes, which nearly is a read unit of 4 KB.
+const (
+	maxItems = 12
+	maxBytes = 3000
+)
+
+// summary adds counter items to a snapshot, those of the oldest window first.
+type summary struct {
+	snapshot
+	sealed string // the last window that is sealed
+	open   counts // of the windows after that
+	recent []RecentKey
+
+	items, size, sealedSize int // of the items since the snapshot
+}
+
+func (s *summary) addItem(it item) {
+	window := windowOfItem(it)
+	if window <= s.through {
+		return
 	}
-	i, _ := strconv.ParseInt(n.Value, 10, 64)
-	return i
+	s.items++
+	s.size += sizeOf(it)
+	if window <= s.sealed {
+		s.sealedSize += sizeOf(it)
+		s.add(s.sums, it)
+		return
+	}
+	s.add(s.open, it)
+	s.recent = append(s.recent, parseRecent(it)...)
+}
+
+// isOld reports whether the snapshot should be stored as it is at the last sealed
+// window: if there are many items since, and enough of them are sealed.
+func (s *summary) isOld() bool {
+	isLarge := s.items > maxItems || s.size > maxBytes
+	return s.sealed > s.through && (s.through == "" || isLarge && 3*s.sealedSize > s.size)
+}
+
+// all returns the numbers of the snapshot and the items since.
+func (s *summary) all() counts {
+	all := maps.Clone(s.sums)
+	for key, n := range s.open {
+		all[key] += n
+	}
+	return all
 }

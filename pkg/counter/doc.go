@@ -39,7 +39,8 @@
 //	    d260227         1                       1 thing that was created on 2026-02-27
 //	                                            was deleted in this window
 //	    d<series>260227 1                       1 of that day left the series
-//	    r               16 bytes each           keys of up to 4 of the newest things
+//	    k               17 bytes each           up to 4 of the things that the shard created
+//	                                            or removed last, for an index that lags
 //	    z               60                      the size of the counts in bytes, or more
 //	acme/test/counters  2026-03-01T09:3/x4.2.1  what left the window after its end,
 //	                                            written by shard 4
@@ -79,12 +80,12 @@
 //
 // # Example: an offset
 //
-// The thing at offset 5,000,000 of these is wanted. The snapshot says that 2,737
-// things of today and 912 days of 5,475 things are newer, and that 4,063 things of
-// 2023-08-31 are to be skipped: 1.5 units. The 144 counter items of that day say
-// that the buckets after 06:11:00 hold 4,060 things: 9 units. So the thing is
-// the fourth from the newest in the bucket 06:10:50 to 06:11:00, which an index
-// of the things gives with one query.
+// The thing at offset 5,000,000 of these is wanted. The snapshot and the counter
+// items since say that 2,737 things of today and 912 days of 5,475 things are
+// newer, and that 4,063 things of 2023-08-31 are to be skipped: 2.5 units. The 144
+// counter items of that day say that the buckets after 06:11:00 hold 4,060
+// things: 9 units. So the thing is the fourth from the newest in the bucket
+// 06:10:50 to 06:11:00, which an index of the things gives with one query.
 //
 // # When a window is sealed
 //

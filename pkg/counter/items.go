@@ -2,78 +2,62 @@ package counter
 
 import (
 	"context"
+	"iter"
+	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
+
+type item = map[string]types.AttributeValue
 
 // itemRange names items of a partition by their sort keys: those after one and
 // through another.
 type itemRange struct {
 	after, through string
 	descending     bool
-	limit          int32 // 0 is none
+	limit          int // 0 is none
 }
 
-// query reads items and reports whether there are more than the limit. Counter
-// items are read strongly consistent; an older state of the others does as well.
-func (c *Counters) query(ctx context.Context, prefix, kind string, r itemRange) (items []item, more bool, err error) {
-	err = c.eachPage(ctx, prefix, kind, r, func(page []item, last bool) error {
-		items, more = append(items, page...), !last
-		return nil
-	})
-	return items, more, err
-}
-
-// eachPage calls f for each page of items that a query returns.
-func (c *Counters) eachPage(ctx context.Context, prefix, kind string, r itemRange, f func(page []item, last bool) error) error {
-	if r.through <= r.after {
-		return f(nil, true)
-	}
-	key := expression.Key(attrPK).Equal(expression.Value(partition(prefix, kind))).
-		And(expression.Key(attrSK).Between(expression.Value(r.after+" "), expression.Value(r.through)))
-	e, err := expression.NewBuilder().WithKeyCondition(key).Build()
-	if err != nil {
-		return err
-	}
-	in := &dynamodb.QueryInput{
-		TableName:                 &c.table,
-		KeyConditionExpression:    e.KeyCondition(),
-		ExpressionAttributeNames:  e.Names(),
-		ExpressionAttributeValues: e.Values(),
-		ConsistentRead:            aws.Bool(kind == countersKind),
-		ScanIndexForward:          aws.Bool(!r.descending),
-	}
-	if r.limit > 0 {
-		in.Limit = &r.limit
-	}
-	for read := int32(0); ; {
-		out, err := c.client.Query(ctx, in)
+// query returns the items of a range. Counter items are read strongly consistent;
+// an older state of the others does as well.
+func (c *Counters) query(ctx context.Context, prefix, kind string, r itemRange) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
+		if r.through <= r.after {
+			return
+		}
+		key := expression.Key(attrPK).Equal(expression.Value(partition(prefix, kind))).
+			And(expression.Key(attrSK).Between(expression.Value(r.after+" "), expression.Value(r.through)))
+		e, err := expression.NewBuilder().WithKeyCondition(key).Build()
 		if err != nil {
-			return err
+			yield(nil, err)
+			return
 		}
-		c.clock.ObserveAnswer(out.ResultMetadata)
-		last := out.LastEvaluatedKey == nil
-		if err := f(out.Items, last); err != nil {
-			return err
+		pages := dynamodb.NewQueryPaginator(c.client, &dynamodb.QueryInput{
+			TableName:                 &c.table,
+			KeyConditionExpression:    e.KeyCondition(),
+			ExpressionAttributeNames:  e.Names(),
+			ExpressionAttributeValues: e.Values(),
+			ConsistentRead:            aws.Bool(kind == countersKind),
+			ScanIndexForward:          aws.Bool(!r.descending),
+		}, func(o *dynamodb.QueryPaginatorOptions) { o.Limit = int32(r.limit) })
+		for n := 0; pages.HasMorePages() && (r.limit == 0 || n < r.limit); {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			c.clock.ObserveAnswer(page.ResultMetadata)
+			for _, it := range page.Items {
+				if n++; !yield(it, nil) {
+					return
+				}
+			}
 		}
-		read += int32(len(out.Items))
-		if last || r.limit > 0 && read >= r.limit {
-			return nil
-		}
-		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
-}
-
-// get reads an item; an older state does. It is nil where there is none.
-func (c *Counters) get(ctx context.Context, prefix, kind, sortKey string) (item, error) {
-	out, err := c.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.table, Key: itemKey(partition(prefix, kind), sortKey)})
-	if err != nil {
-		return nil, err
-	}
-	c.clock.ObserveAnswer(out.ResultMetadata)
-	return out.Item, nil
 }
 
 // put stores an item that can be computed again. So it tries once, and ignores
@@ -83,26 +67,58 @@ func (c *Counters) put(ctx context.Context, it item) {
 		func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
-// snapshots returns the stored total and snapshots.
-func (c *Counters) snapshots(ctx context.Context, prefix string) (stored []snapshot, err error) {
-	total, err := c.get(ctx, prefix, countersKind, totalKey)
-	if err != nil {
-		return nil, err
-	}
-	items, _, err := c.query(ctx, prefix, snapshotKind, itemRange{through: lastItem})
-	for i, it := range append([]item{total}, items...) {
-		sn := snapshot{isTotal: i == 0}
-		if !sn.isTotal {
-			sn.series = Series(stringOf(it[attrSK])[1:])
-		}
-		sn.parse(it)
-		stored = append(stored, sn)
-	}
-	return stored, err
+func itemKey(pk, sk string) item { return item{attrPK: text(pk), attrSK: text(sk)} }
+
+// windowOfItem returns the window of a counter item.
+func windowOfItem(it item) string {
+	sortKey := stringOf(it[attrSK])
+	return sortKey[:min(windowLength, len(sortKey))]
 }
 
-// delete deletes an item.
-func (c *Counters) delete(ctx context.Context, it item) error {
-	_, err := c.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: item{attrPK: it[attrPK], attrSK: it[attrSK]}})
-	return err
+// eachCount calls f for each count in a counter item.
+func eachCount(it item, f func(letter byte, s Series, span string, n int64)) {
+	sortKey := stringOf(it[attrSK])
+	for name, value := range it {
+		letter, s, span, ok := spanOf(sortKey, name)
+		if n, isNumber := value.(*types.AttributeValueMemberN); ok && isNumber {
+			f(letter, s, span, numberOf(n))
+		}
+	}
+}
+
+// sizeOf returns how many bytes an item has, see
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
+func sizeOf(it item) (size int) {
+	for name, value := range it {
+		size += len(name) + len(stringOf(value))
+		switch v := value.(type) {
+		case *types.AttributeValueMemberN:
+			size += len(strings.Trim(v.Value, "-0"))/2 + 2
+		case *types.AttributeValueMemberB:
+			size += len(v.Value)
+		}
+	}
+	return size
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func number(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func stringOf(a types.AttributeValue) string {
+	if s, ok := a.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+func numberOf(a types.AttributeValue) int64 {
+	n, ok := a.(*types.AttributeValueMemberN)
+	if !ok {
+		return 0
+	}
+	i, _ := strconv.ParseInt(n.Value, 10, 64)
+	return i
 }

@@ -3,7 +3,6 @@ package counter
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"strings"
 	"time"
 )
 
@@ -122,4 +121,4 @@ func spanOf(sortKey, name string) (letter byte, s Series, span string, ok bool) 
 }
 
 // partition returns the partition key of a kind of items.
-func partition(prefix, kind string) string { return strings.Join([]string{prefix, kind}, "/") }
+func partition(prefix, kind string) string { return prefix + "/" + kind }

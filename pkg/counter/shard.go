@@ -57,7 +57,7 @@ type Shard struct {
 	window string
 	pages  map[string]uint32     // how many there are, by what their keys begin with
 	held   map[string]pageCounts // by partition and sort key
-	recent []recentKey
+	recent []RecentKey           // see Change.Recent
 }
 
 // pageCounts are the counts in a page.

@@ -57,9 +57,9 @@ func (s *sim) after(d time.Duration, do func()) { heap.Push(&s.events, event{s.n
 func (s *sim) try(process *Shards, shard *Shard, n int, done func()) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(s.now)
 	c := NewChange(at)
-	c.Created(All, at)
-	c.Created(SeriesOf("status", fmt.Sprint(s.random.IntN(5))), at)
-	c.Created(SeriesOf("lead_owner", fmt.Sprint(s.random.IntN(20))), at)
+	c.Count(All, at, 1)
+	c.Count(SeriesOf("status", fmt.Sprint(s.random.IntN(5))), at, 1)
+	c.Count(SeriesOf("lead_owner", fmt.Sprint(s.random.IntN(20))), at, 1)
 	page := *c.Writes("leads", "acme/test", shard)[0].Update.Key[attrSK].(*types.AttributeValueMemberS)
 	mine := &attempt{}
 	for _, other := range s.underWay[page.Value] {

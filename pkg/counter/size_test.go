@@ -20,7 +20,7 @@ func (c counterItems) write(change *Change, shard *Shard) {
 	for name := range change.now {
 		c[sortKey][name] = true
 	}
-	if len(change.keys) > 0 {
+	if len(change.recent) > 0 {
 		c[sortKey][attrRecent] = true
 	}
 }
@@ -32,7 +32,7 @@ func (c counterItems) sizes() (items, bytes, largest int) {
 		for name := range names {
 			size += countSize(name)
 			if name == attrRecent {
-				size += maxRecent * len(Key{})
+				size += maxRecent * recentSize
 			}
 		}
 		bytes, largest = bytes+size, max(largest, size)
@@ -58,10 +58,10 @@ func TestSizeOfCountersOfAnImport(t *testing.T) {
 			at := start.Add(time.Duration(i*test.batch) * time.Second / time.Duration(test.rate))
 			c := NewChange(at)
 			for n := range test.batch {
-				c.Created(All, at)
-				c.Created(SeriesOf("status", fmt.Sprint(random.IntN(5))), at)
-				c.Created(SeriesOf("lead_owner", fmt.Sprint(random.IntN(test.owners))), at)
-				c.Recent(Key{byte(n)})
+				c.Count(All, at, 1)
+				c.Count(SeriesOf("status", fmt.Sprint(random.IntN(5))), at, 1)
+				c.Count(SeriesOf("lead_owner", fmt.Sprint(random.IntN(test.owners))), at, 1)
+				c.Recent([16]byte{byte(n)}, true)
 			}
 			items.write(c, &shards[i%len(shards)])
 		}
@@ -82,8 +82,8 @@ func TestSizeOfCountersOfABulkChange(t *testing.T) {
 		at := start.Add(time.Duration(i) * 55 * time.Millisecond)
 		created := start.Add(-time.Duration(i) * 2 * 365 * 24 * time.Hour / 10_000).Add(-time.Hour)
 		c := NewChange(at)
-		c.Left(SeriesOf("status", "Open"), created)
-		c.Joined(SeriesOf("status", "Lost"), created)
+		c.Count(SeriesOf("status", "Open"), created, -1)
+		c.Count(SeriesOf("status", "Lost"), created, 1)
 		left += len(c.left)
 		items.write(c, shard)
 	}

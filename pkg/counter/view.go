@@ -2,164 +2,193 @@ package counter
 
 import (
 	"context"
+	"iter"
 	"slices"
+	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
+const (
+	// firstItems is how many of the newest items are read where it is not known
+	// how far the total reaches.
+	firstItems = 40
+
+	// A reader of very many items stores the snapshot each time it has read so
+	// many bytes, so that one that runs out of time leaves its work to the next.
+	maxUnstored = 1 << 20
+)
+
+// Counters reads the counter items of a table. Make one with [New]. It is safe
+// for concurrent use.
+type Counters struct {
+	client *dynamodb.Client
+	table  string
+	clock  *Clock
+	hints  sync.Map // by prefix: the window that the total reached when it was read
+}
+
+// New returns the counters in this table. It sends nothing.
+func New(client *dynamodb.Client, table string, clock *Clock) *Counters {
+	return &Counters{client: client, table: table, clock: clock}
+}
+
+// View is what the counters say of a series. The number of things is that of all
+// changes that were written before the view was read, and of none that were
+// written after.
+type View struct {
+	// Recent names the last things that each shard created or removed, see
+	// [Change.Recent]. One may be named twice.
+	Recent []RecentKey
+
+	counters *Counters
+	prefix   string
+	series   Series
+	counts   counts // of the whole series, or the pieces of a range
+}
+
+// Total returns how many things there are.
+func (v *View) Total() int64 { return max(v.counts.sum(), 0) }
+
+// ReadTotal reads how many things there are of the series [All], with one query,
+// unless the total is missing or far behind. No other method of the view may be
+// called.
+func (c *Counters) ReadTotal(ctx context.Context, prefix string) (*View, error) {
+	s := &summary{snapshot: snapshot{isTotal: true}, sealed: c.clock.sealed(), open: counts{}}
+	after := ""
+	newest := itemRange{through: totalKey, descending: true, limit: firstItems}
+	if hint, _ := c.hints.Load(prefix); hint != nil && hint != "" {
+		after = hint.(string)
+		newest.after, newest.limit = endOf(after), 0
+	}
+	var items []item
+	for it, err := range c.query(ctx, prefix, countersKind, newest) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+	}
+	if newest.limit > 0 && len(items) >= newest.limit {
+		after = windowOfItem(items[len(items)-1]) // which may not be whole
+	}
+	var total item
+	if len(items) > 0 && stringOf(items[0][attrSK]) == totalKey {
+		total, items = items[0], items[1:]
+	}
+	if s.parse(total); s.through < after {
+		return c.readSince(ctx, prefix, s)
+	}
+	slices.Reverse(items)
+	return c.view(ctx, prefix, s, func(yield func(item, error) bool) {
+		for _, it := range items {
+			if !yield(it, nil) {
+				return
+			}
+		}
+	})
+}
+
+// Read reads how many things of a series there are, by the day of their creation:
+// the snapshot, and then the counter items since. It writes where the snapshot is
+// far behind.
+//
+// If there is no snapshot, Read reads all counter items, to make one, or returns
+// nil if it must not.
+func (c *Counters) Read(ctx context.Context, prefix string, series Series, mayMake bool) (*View, error) {
+	s := &summary{snapshot: snapshot{series: series}, open: counts{}}
+	out, err := c.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.table, Key: s.key(prefix)}) // an older one does
+	if err != nil {
+		return nil, err
+	}
+	c.clock.ObserveAnswer(out.ResultMetadata)
+	if s.parse(out.Item); s.through == "" && !mayMake {
+		return nil, nil
+	}
+	s.sealed = c.clock.sealed()
+	return c.readSince(ctx, prefix, s)
+}
+
+// readSince reads the counter items since a snapshot.
+func (c *Counters) readSince(ctx context.Context, prefix string, s *summary) (*View, error) {
+	return c.view(ctx, prefix, s, c.query(ctx, prefix, countersKind, itemRange{after: endOf(s.through), through: lastItem}))
+}
+
+// view adds these items to a snapshot, and stores it if it is old.
+func (c *Counters) view(ctx context.Context, prefix string, s *summary, items iter.Seq2[item, error]) (*View, error) {
+	last := ""
+	for it, err := range items {
+		if err != nil {
+			return nil, err
+		}
+		if window := windowOfItem(it); window != last {
+			if s.sealedSize > maxUnstored && last <= s.sealed {
+				s.through, s.sealedSize = last, 0
+				c.put(ctx, s.item(prefix))
+			}
+			last = window
+		}
+		s.addItem(it)
+	}
+	v := &View{Recent: s.recent, counters: c, prefix: prefix, series: s.series, counts: s.all()}
+	if s.isOld() {
+		s.through = s.sealed
+		c.put(ctx, s.item(prefix))
+		if s.series == All && !s.isTotal {
+			s.isTotal = true
+			c.put(ctx, s.item(prefix))
+		}
+	}
+	if s.isTotal {
+		c.hints.Store(prefix, s.through)
+	}
+	return v, nil
+}
+
+// Between leaves in the view the things that were created from one bound to before
+// another, see [Bound]; an empty bound is none. It calls edge to count the things
+// between two bounds that the counters do not tell apart.
+func (v *View) Between(ctx context.Context, from, to string, edge func(from, to string) (int64, error)) (err error) {
+	spansOf := func(day string) (counts, error) { return v.spansOf(ctx, day) }
+	v.counts, err = v.counts.pieces(from, to, spansOf, edge)
+	return err
+}
+
 // Place says where in the order of creation a thing lies: at an offset from the
-// newest thing in a piece of time. Texts of From and To compare with timestamps.
+// newest thing in a span of time, which has Count things. The texts of From and To
+// compare with timestamps.
 type Place struct {
-	From, To string // the piece begins at From and ends before To
-	Offset   int64  // of the thing
-	Count    int64  // of things in the piece
-}
-
-// Range is a part of a view: the things that were created from one time to
-// before another. Its count is exact where the pieces at its edges are.
-type Range struct {
-	view     *View
-	from, to string
-	pieces   counts // nil for the whole view
-}
-
-// Everything returns the whole view as a range.
-func (v *View) Everything() Range { return Range{view: v, to: lastItem} }
-
-// Between returns the things that were created from one bound to before another,
-// see [Bound]; an empty bound is none. It calls edge to count the things of a
-// piece that a bound lies in: edge gets the piece, its part, and how many things
-// the whole piece has.
-func (v *View) Between(ctx context.Context, from, to string, edge func(piece Place, from, to string) (int64, error)) (Range, error) {
-	if to == "" {
-		to = lastItem
-	}
-	r := Range{view: v, from: from, to: to, pieces: counts{}}
-	if from >= to {
-		return r, nil
-	}
-	if err := v.loadDays(ctx); err != nil {
-		return r, err
-	}
-	var err error
-	r.pieces, err = v.days.pieces(from, to,
-		func(day string) (counts, error) { return v.spansOf(ctx, day) },
-		func(span string, n int64) (int64, error) {
-			return edge(place(span, 0, n), max(from, span), min(to, endOf(span)))
-		})
-	return r, err
-}
-
-// Total returns how many things the range has.
-func (r Range) Total() int64 {
-	if r.pieces == nil {
-		return r.view.Total()
-	}
-	return max(r.pieces.sum(), 0)
+	From, To string // the span begins at From and ends before To
+	Offset   int64
+	Count    int64
 }
 
 // Find returns where the thing at an offset from the newest lies. If the counters
 // change meanwhile, the place may be off by as many things. Where the counters
 // have fewer things, the offset in the place is more than its count.
-func (r Range) Find(ctx context.Context, offset int64) (Place, error) {
-	v, pieces := r.view, r.pieces
-	if pieces == nil {
-		if pieces = v.Spans(); offset >= pieces.sum() {
-			if err := v.loadDays(ctx); err != nil {
-				return Place{}, err
-			}
-			pieces = v.days
-		}
-	}
-	span, rest := pieces.find(offset)
-	n := pieces[span]
+func (v *View) Find(ctx context.Context, offset int64) (Place, error) {
+	found := v.counts
+	span, offset := found.find(offset)
 	if len(span) == dayLength {
 		spans, err := v.spansOf(ctx, span)
 		if err != nil {
 			return Place{}, err
 		}
-		if inDay, inSpan := spans.find(rest); inDay != "" {
-			span, rest, n = inDay, inSpan, spans[inDay]
+		if inDay, rest := spans.find(offset); inDay != "" {
+			found, span, offset = spans, inDay, rest
 		}
 	}
-	if span == "" {
-		return Place{From: r.from, To: r.to, Offset: offset}, nil
-	}
-	p := place(span, rest, n)
-	p.From, p.To = max(r.from, p.From), min(r.to, p.To)
-	return p, nil
-}
-
-func place(span string, offset, n int64) Place {
-	return Place{From: span, To: endOf(span), Offset: offset, Count: n}
-}
-
-// Spans returns how many things there are by the bucket of their creation, for
-// all buckets of the newest windows. (Of other series than [All], by window.)
-func (v *View) Spans() counts {
-	spans := counts{}
-	for _, it := range v.items {
-		spans.addSpans(it, v.series)
-	}
-	return spans
+	return Place{From: span, To: endOf(span), Offset: offset, Count: found[span]}, nil
 }
 
 // spansOf returns how many things there are by the bucket or window of their
 // creation, on a day.
 func (v *View) spansOf(ctx context.Context, day string) (counts, error) {
-	items := v.items
-	if v.after >= day {
-		var err error
-		items, _, err = v.counters.query(ctx, v.prefix, countersKind, itemRange{after: day, through: endOf(day)})
+	spans := counts{}
+	for it, err := range v.counters.query(ctx, v.prefix, countersKind, itemRange{after: day, through: endOf(day)}) {
 		if err != nil {
 			return nil, err
 		}
-	}
-	spans := counts{}
-	for _, it := range items {
-		if dayOf(windowOfItem(it)) == day {
-			spans.addSpans(it, v.series)
-		}
+		spans.addSpans(it, v.series)
 	}
 	return spans, nil
 }
-
-// RecentKeys are the keys of the newest things that one shard created, see
-// [Change.Recent], the oldest first.
-type RecentKeys struct {
-	Keys     []Key
-	Complete bool // the shard created no others within two seconds
-}
-
-// RecentKeys returns the keys of the newest things of each shard.
-func (v *View) RecentKeys() (shards []RecentKeys) {
-	for _, it := range itemsAfter(v.sealed, v.items) {
-		var keys []Key
-		if joined, ok := it[attrRecent].(*types.AttributeValueMemberB); ok {
-			for key := range slices.Chunk(joined.Value, len(Key{})) {
-				keys = append(keys, Key(key))
-			}
-		}
-		if len(keys) > 0 {
-			shards = append(shards, RecentKeys{keys, len(keys) < maxRecent})
-		}
-	}
-	return shards
-}
-
-// LeftRecently reports whether things left the series within the last half hour or
-// so. An index may still show them.
-func (v *View) LeftRecently() (leftRecently bool) {
-	for _, it := range itemsAfter(v.sealed, v.items) {
-		eachCount(it, v.series, func(letter byte, _ string, n int64) {
-			leftRecently = leftRecently || letter == deducted && n > 0
-		})
-	}
-	return leftRecently
-}
-
-// Day returns the day of a timestamp.
-func Day(timestamp string) string { return dayOf(timestamp) }
-
-// Bucket returns the bucket of a timestamp.
-func Bucket(timestamp string) string { return timestamp[:bucketLength] }

@@ -34,7 +34,7 @@ type Difference = counter.Difference
 
 // Count returns how many leads of a tenant there are, according to the counters.
 func (t *Table) Count(ctx context.Context, tenant lead.Tenant) (int64, error) {
-	view, err := t.counters.Read(ctx, tenantName(tenant), counter.All, nil)
+	view, err := t.counters.ReadTotal(ctx, tenantName(tenant))
 	if err != nil {
 		return 0, toStoreError(err)
 	}

@@ -204,7 +204,7 @@ func TestListCostAfterABurst(t *testing.T) {
 			cost{3, 22, 0}.expect(t, meter, "offset 0", page(t, table, acme, 0, 20, leads))
 			offsets := []int64{20, 100, 101, leads / 2, leads - 40}
 			for _, offset := range offsets {
-				cost{3, 50, 0}.expect(t, meter, fmt.Sprint("offset ", offset), page(t, table, acme, offset, 20, leads))
+				cost{8, 50, 2}.expect(t, meter, fmt.Sprint("offset ", offset), page(t, table, acme, offset, 20, leads))
 			}
 			newest, _, err := table.ListAt(t.Context(), acme, 20, 0)
 			if err != nil {
@@ -216,7 +216,7 @@ func TestListCostAfterABurst(t *testing.T) {
 				}
 			}
 			for _, offset := range offsets {
-				cost{4, 50, 0}.expect(t, meter, fmt.Sprint("after deletes, offset ", offset), page(t, table, acme, offset, 20, leads-20))
+				cost{8, 50, 0}.expect(t, meter, fmt.Sprint("after deletes, offset ", offset), page(t, table, acme, offset, 20, leads-20))
 			}
 		})
 	}
@@ -350,12 +350,12 @@ func TestListCostInABurst(t *testing.T) {
 	}
 	offsets := []int64{0, 999, 1100, 1999, 2000, 3999, leads / 2, 7999, leads - 20}
 	for _, offset := range offsets {
-		cost{4, 21 + 106, 0}.expect(t, meter, fmt.Sprint("offset ", offset), page(t, table, tenant, offset, 20, leads))
+		cost{8, 23 + 106, 2}.expect(t, meter, fmt.Sprint("offset ", offset), page(t, table, tenant, offset, 20, leads))
 	}
 	*now = now.Add(24 * time.Hour)
-	cost{8, 21 + 106, 1}.expect(t, meter, "the first list a day later", page(t, table, tenant, leads/2, 20, leads))
+	cost{8, 23 + 106, 2}.expect(t, meter, "the first list a day later", page(t, table, tenant, leads/2, 20, leads))
 	for _, offset := range offsets {
-		cost{8, 21 + 106, 0}.expect(t, meter, fmt.Sprint("a day later, offset ", offset), page(t, table, tenant, offset, 20, leads))
+		cost{8, 23 + 106, 0}.expect(t, meter, fmt.Sprint("a day later, offset ", offset), page(t, table, tenant, offset, 20, leads))
 	}
 }
 
@@ -376,9 +376,9 @@ func TestListCostAfterAPause(t *testing.T) {
 		}
 		*now = now.Add(7 * time.Minute)
 	}
-	// The first brings the total forward, the next the snapshot.
+	// The first brings the snapshot and the total forward.
 	for _, call := range []string{"the first", "the second", "the third"} {
-		cost{8, 50, 1}.expect(t, meter, call, page(t, table, acme, 150, 20, 300))
+		cost{8, 50, 2}.expect(t, meter, call, page(t, table, acme, 150, 20, 300))
 	}
 	cost{6, 35, 0}.expect(t, meter, "the fourth", page(t, table, acme, 150, 20, 300))
 }

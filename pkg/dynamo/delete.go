@@ -66,7 +66,8 @@ func (t *Table) deleteLead(ctx context.Context, tenant lead.Tenant, id lead.ID, 
 	err = t.writeTransaction(ctx, tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
 		change := counter.NewChange(at)
 		if indexed != "" {
-			change.Left(counter.All, id.Time())
+			change.Count(counter.All, id.Time(), -1)
+			change.Recent(id.Bytes(), false)
 		}
 		rows := t.moveLead(tenant, id, from, nil, change)
 		return append([]types.TransactWriteItem{deleteLead}, rows...), change, nil

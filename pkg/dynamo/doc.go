@@ -93,16 +93,16 @@
 // Package counter explains how a list gets its total and finds an offset. The
 // first page of all leads takes 3 requests in two round trips: the counters, and
 // at the same time the index; then the leads. That is 21.5 read units for 20
-// leads. An offset deep in ten million leads takes 5 requests and 32 units. A
-// filter with more than fifty leads takes one request more, for its snapshot; one
-// with fewer is counted by its rows.
+// leads. An offset deep in ten million leads takes 5 requests and 33 units. The
+// first page of a filter with more than fifty leads takes 4 requests; one with
+// fewer is counted by its rows.
 //
 // Some lists pay for what others left behind. A process knows how far the total
 // reached when it last read it, and reads on from there. Its first list reads the
-// newest forty counter items, and those before if there are more since the total:
-// one request more. A list brings the total or a snapshot forward if there are
-// more than twelve items since, or if they come near the 4 KB of a unit: one
-// request more, and a write unit for each 1 KB.
+// newest forty counter items, and all since the total if these are more: one
+// request more. A list brings the total or a snapshot forward if there are more
+// than twelve items since, or if they come near the 4 KB of a unit: one request
+// more, and a write unit for each 1 KB.
 //
 // What is not sealed must be read in any case: the last 26 to 36 minutes. While two
 // writers create all the time, that fits into a unit of 4 KB. In an account that
@@ -110,7 +110,10 @@
 //
 // # The index lags
 //
-// The index of all leads follows the table after a moment. The counters do not.
-// They tell how many leads there are and which are the newest, so List notices
-// when the index lacks a lead or shows one that is deleted (see list.go).
+// The index of all leads follows the table after a moment. The counter items do
+// not, and they name the newest leads that were created or deleted. List adds
+// those to what the index shows, or takes them away. Where there are more changes
+// than the items name, it waits until the index shows the oldest that is named. So
+// it takes the index to follow in the order of the changes. After three seconds
+// it returns what there is.
 package dynamo

@@ -3,7 +3,6 @@ package dynamo
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -83,42 +82,37 @@ func placeOf(l *lead.Lead, indexed string) place {
 }
 
 // moveLead returns the writes that move the index rows of a lead from one place to
-// another, and adds the move to a change of the counters.
+// another, and counts the move.
 func (t *Table) moveLead(tenant lead.Tenant, id lead.ID, from, to place, change *counter.Change) (writes []types.TransactWriteItem) {
-	return t.moveRows(tenant, id, from, to, change.Left, change.Joined)
-}
-
-// createRows returns the writes of the index rows of a new lead, and counts the
-// lead.
-func (t *Table) createRows(tenant lead.Tenant, l *lead.Lead, indexed string, change *counter.Change) (writes []types.TransactWriteItem) {
-	change.Created(counter.All, l.CreatedAt)
-	change.Recent(l.ID.Bytes())
-	return t.moveRows(tenant, l.ID, nil, placeOf(l, indexed), change.Left, change.Created)
-}
-
-// moveRows returns the writes that move index rows. It calls left and joined for each
-// counted series that the lead leaves or joins, with the time of its creation.
-func (t *Table) moveRows(tenant lead.Tenant, id lead.ID, from, to place, left, joined func(counter.Series, time.Time)) (writes []types.TransactWriteItem) {
 	for _, field := range filterFields() {
 		old, wasThere := from[field]
 		s, isThere := to[field]
 		if wasThere == isThere && old == s {
 			continue
 		}
+		count := func(s counter.Series, n int64) {
+			if isCounted(field) {
+				change.Count(s, id.Time(), n)
+			}
+		}
 		if wasThere {
 			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &t.name, Key: rowKey(tenant, old, id)}})
-			if isCounted(field) {
-				left(old, id.Time())
-			}
+			count(old, -1)
 		}
 		if isThere {
 			writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &t.name, Item: rowKey(tenant, s, id)}})
-			if isCounted(field) {
-				joined(s, id.Time())
-			}
+			count(s, 1)
 		}
 	}
 	return writes
+}
+
+// createRows returns the writes of the index rows of a new lead, and counts the
+// lead.
+func (t *Table) createRows(tenant lead.Tenant, l *lead.Lead, indexed string, change *counter.Change) []types.TransactWriteItem {
+	change.Count(counter.All, l.CreatedAt, 1)
+	change.Recent(l.ID.Bytes(), true)
+	return t.moveLead(tenant, l.ID, nil, placeOf(l, indexed), change)
 }
 
 // rowKey returns the key of the row of a lead in the index of a series. The row

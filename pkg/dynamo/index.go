@@ -22,6 +22,25 @@ type indexPart struct {
 	ascending     bool
 }
 
+// has reports whether a lead lies in the part.
+func (p indexPart) has(id lead.ID) bool {
+	at := createdAt(id)
+	return p.after < at && at < p.before
+}
+
+// of returns those of the ids, which have the newest first, that lie in the part.
+func (p indexPart) of(ids []lead.ID) (in []lead.ID) {
+	for _, id := range ids {
+		if p.has(id) {
+			in = append(in, id)
+		}
+	}
+	if p.ascending {
+		slices.Reverse(in)
+	}
+	return in
+}
+
 // readIndex returns the ids of the leads in a part of the index of a series: those
 // after one sort key and before another, at most limit, or all if limit is 0. It
 // also reports whether there may be more. The rows of a filter are strongly

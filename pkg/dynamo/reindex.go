@@ -96,7 +96,7 @@ func (t *Table) reindexLead(ctx context.Context, tenant lead.Tenant, was item) e
 		err = t.writeTransaction(ctx, tenant, func(at time.Time) ([]types.TransactWriteItem, *counter.Change, error) {
 			change := counter.NewChange(at)
 			if indexed == "" {
-				change.Joined(counter.All, id.Time())
+				change.Count(counter.All, id.Time(), 1)
 			}
 			rows := t.moveLead(tenant, id, placeOf(&l, indexed), placeOf(&l, to), change)
 			return append([]types.TransactWriteItem{update}, rows...), change, nil

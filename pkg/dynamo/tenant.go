@@ -16,10 +16,11 @@ const tenantsPartition = "tenants"
 // AddTenant adds a tenant to those that [Table.Tenants] returns. [Table.CreateKey]
 // does so too. Call it for a tenant that may have leads and no API key.
 func (t *Table) AddTenant(ctx context.Context, tenant lead.Tenant) error {
-	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: itemKey(tenantsPartition, tenantName(tenant))})
+	out, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: itemKey(tenantsPartition, tenantName(tenant))})
 	if err != nil {
 		return toStoreError(err)
 	}
+	t.clock.ObserveAnswer(out.ResultMetadata)
 	return nil
 }
 
