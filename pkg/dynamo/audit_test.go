@@ -158,6 +158,16 @@ func TestAuditRepairs(t *testing.T) {
 			func(a *audited, ctx context.Context) error { return a.TamperCaches(ctx, acme) },
 			[]string{"leads in the total", "leads created on 2026-03-01, in the snapshot", "leads with status=Lead created on 2026-03-01, in the snapshot"},
 		},
+		"index rows that are lost": {
+			lose("by/"+lead, "2026-03-02T04:"),
+			[]string{"index rows of leads with status=Lead"},
+		},
+		"an index row without a lead": {
+			func(a *audited, ctx context.Context) error {
+				return a.AddRow(ctx, acme, dynamo.SeriesOf("status", "Lead"), a.now.Add(-5*time.Minute))
+			},
+			[]string{"index rows of leads with status=Lead"},
+		},
 		"a tenant whose counters are all lost": {
 			func(a *audited, ctx context.Context) error {
 				if err := a.LoseCaches(ctx, acme, never); err != nil {

@@ -166,3 +166,10 @@ func (t *Table) CountRows(ctx context.Context, tenant lead.Tenant, leads []lead.
 	}
 	return rows, nil
 }
+
+// AddRow puts an index row for a lead that does not exist.
+func (t *Table) AddRow(ctx context.Context, tenant lead.Tenant, s counter.Series, at time.Time) error {
+	id, _ := lead.IDAt(at, "000000000000")
+	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.name, Item: rowKey(tenant, s, id)})
+	return err
+}

@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"go.yaml.in/yaml/v3"
 
 	"overplane.dev/leads/pkg/apikey"
 	"overplane.dev/leads/pkg/audit"
+	"overplane.dev/leads/pkg/counter"
 	"overplane.dev/leads/pkg/dynamo"
 	"overplane.dev/leads/pkg/ingest"
 	"overplane.dev/leads/pkg/lead"
@@ -144,7 +148,8 @@ func usePublish(t *testing.T, services *fakeaws.Server) []permission {
 	return nil
 }
 
-// useAudit audits an account in which leads were created for hours.
+// useAudit audits an account in which leads were created for hours, and one index
+// row has no lead.
 func useAudit(t *testing.T, _ *fakeaws.Server) []permission {
 	endpoint, now := localdbtest.Start(t), time.Now()
 	open := func() (*dynamo.Table, *recordedFunction) {
@@ -166,6 +171,13 @@ func useAudit(t *testing.T, _ *fakeaws.Server) []permission {
 		if _, _, err := table.Create(t.Context(), tenant, lead.Defaults(), lead.IdempotencyKey{}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	row := map[string]types.AttributeValue{
+		"pk": &types.AttributeValueMemberS{Value: "acme/live/by/" + string(counter.SeriesOf("status", "Lead"))},
+		"sk": &types.AttributeValueMemberS{Value: "2026-01-01T00:00:00.000000000Z000000000000"},
+	}
+	if _, err := openClient(endpoint, nil).PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("leads"), Item: row}); err != nil {
+		t.Fatal(err)
 	}
 	table, f := open()
 	auditor := audit.Auditor{Table: table, Log: slog.New(slog.DiscardHandler), Metrics: t.Output(), Namespace: "leads/dev"}

@@ -103,7 +103,11 @@ func functionOf(r *http.Request) string {
 }
 
 func openTable(endpoint string, recorder *recordedFunction) *dynamo.Table {
-	client := dynamodb.New(dynamodb.Options{
+	return dynamo.New(openClient(endpoint, recorder), "leads")
+}
+
+func openClient(endpoint string, recorder *recordedFunction) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
 		Region:       "local",
 		BaseEndpoint: &endpoint,
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
@@ -112,7 +116,6 @@ func openTable(endpoint string, recorder *recordedFunction) *dynamo.Table {
 			recorder.next, o.HTTPClient = o.HTTPClient, recorder
 		}
 	})
-	return dynamo.New(client, "leads")
 }
 
 // A permission is an action on a resource. The resource has its name in
