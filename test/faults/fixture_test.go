@@ -115,9 +115,13 @@ func (f *fixture) newServices(timeout time.Duration) {
 }
 
 // newAPI returns the API with empty caches, as in another process.
-func (f *fixture) newAPI() http.Handler {
+func (f *fixture) newAPI() http.Handler { return f.newSkewedAPI(0) }
+
+// newSkewedAPI is newAPI with a local clock that is wrong by this much.
+func (f *fixture) newSkewedAPI(skew time.Duration) http.Handler {
 	table := f.newTable()
-	return api.New(api.Config{Leads: table, Keys: table, Now: f.clock, Log: f.newLog()}).Handler(api.Routes()...)
+	table.Now = func() time.Time { return f.clock().Add(skew) }
+	return api.New(api.Config{Leads: table, Keys: table, Now: table.Now, Log: f.newLog()}).Handler(api.Routes()...)
 }
 
 func (f *fixture) newTable() *dynamo.Table {

@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"overplane.dev/leads/test/dynamotest"
 )
 
 // runHistory has clients work under random faults on the leads of a new fixture,
-// and returns their history. An even seed adds transaction conflicts.
+// and returns their history. Each client has a process whose clock is wrong. An even
+// seed adds transaction conflicts.
 func runHistory(ctx context.Context, client *dynamodb.Client, seed uint64, m *mutant) (*history, error) {
 	f, err := makeFixture(ctx, client, 2, time.Second)
 	if err != nil {
@@ -23,7 +26,9 @@ func runHistory(ctx context.Context, client *dynamodb.Client, seed uint64, m *mu
 	if seed%2 == 0 {
 		ctx, _ = withConflicts(ctx, time.Millisecond)
 	}
-	h := f.runClients(ctx, seed, true, func(int) http.Handler { return f.newAPI() })
+	skews := []time.Duration{0, -40 * time.Second, 20 * time.Second, -time.Hour, time.Hour}
+	rand.New(rand.NewPCG(seed, 5)).Shuffle(len(skews), func(i, j int) { skews[i], skews[j] = skews[j], skews[i] })
+	h := f.runClients(ctx, seed, true, func(client int) http.Handler { return f.newSkewedAPI(skews[client]) })
 	f.readFinalState(ctx, h)
 	return h, nil
 }
@@ -147,9 +152,12 @@ func randomFaults(source *rand.Rand, names *[]string) injector {
 	return func(c *call) (*http.Response, error) { return next(c)(c) }
 }
 
+// TestConcurrentRequestsUnderFaultsAreLinearizable also has the database cut its
+// answers to queries and batches into small pages.
 func TestConcurrentRequestsUnderFaultsAreLinearizable(t *testing.T) {
 	t.Parallel()
-	client := startDatabase(t)
+	client, meter := dynamotest.Start(t)
+	meter.Fault, meter.Now, meter.CutPages = intercept, nil, true
 	for i := range 4 * uint64(*effort) {
 		t.Run(fmt.Sprint("seed ", *seed+i), func(t *testing.T) {
 			t.Parallel()
