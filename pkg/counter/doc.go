@@ -33,9 +33,10 @@
 //	acme/test/counters  2026-03-01T09:3/4.2.1   a counter item of the window 09:30 to
 //	                                            09:40, of shard 4, in page 1 of 2
 //	    c40             3                       3 things were created in the bucket
-//	                                            09:34:00 to 09:34:10
-//	    c<series>       2                       2 of the things of this window were
-//	                                            created in the series
+//	                                            09:34:00 to 09:34:10, less those that
+//	                                            were deleted in this window
+//	    c<series>       2                       2 things of this window are in the series
+//	                                            at the end of it
 //	    d260227         1                       1 thing that was created on 2026-02-27
 //	                                            was deleted in this window
 //	    d<series>260227 1                       1 of that day left the series
