@@ -131,7 +131,9 @@ func (r *Reader) readMembers(sample []byte, s Settings) error {
 	}
 	l.EmptyText = l.hasTypes()
 	for name := range s.Map {
-		values[name] = values[name]
+		if _, known := values[name]; !known {
+			values[name] = nil
+		}
 	}
 	names := slices.Sorted(maps.Keys(values))
 	var samples [][]string
