@@ -27,9 +27,9 @@ const (
 	// that long, another import of the row creates no second lead.
 	importTTL = 30 * 24 * time.Hour
 
-	// importWorkers workers create importBatchSize leads at a time each, which
-	// takes several transactions. Four would do for a database on this machine; on
-	// AWS, a transaction waits for the network.
+	// Each of importWorkers workers creates importBatchSize leads at a time, in
+	// several transactions. Four workers are enough for a local database; on
+	// AWS, a transaction also waits for the network.
 	importWorkers   = 8
 	importBatchSize = 196
 )
@@ -239,8 +239,8 @@ type rowCounter struct {
 	repeated map[[16]byte]int
 }
 
-// newFilter returns a filter of 64 MB. With ten million entries it takes one of
-// 10^10 others for an entry.
+// newFilter returns a filter of 64 MB. With ten million entries, fewer than one
+// in 10^9 other values are false positives.
 func newFilter() *bloom.BloomFilter { return bloom.New(64<<23, 16) }
 
 func newRowCounter() *rowCounter {

@@ -11,8 +11,8 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// maxAtOnce is how many calls of the store a batch makes at once. Each is a writer
-// of its own for the database to keep apart.
+// maxAtOnce is how many calls of the store a batch makes at once. Each call is one
+// more concurrent writer of the counters.
 const maxAtOnce = 8
 
 // operation is an operation of a batch, and its result.
@@ -109,9 +109,9 @@ func (a *API) runBatch(ctx context.Context, t lead.Tenant, operations []*operati
 }
 
 // assignRounds distributes operations over rounds that run one after another, and
-// returns the number of the last. The operations of a round run side by side,
-// except that creates keep their order. In later rounds than the operations before
-// them are
+// returns the number of the last. The operations of a round run concurrently,
+// except that creates keep their order. These operations are in a later round
+// than the earlier ones that they depend on:
 //   - updates and deletes of the same lead,
 //   - creates and upserts of the same e-mail address, if one is an upsert,
 //   - upserts after updates and deletes, and the other way round, because it is not
@@ -120,7 +120,7 @@ func (a *API) runBatch(ctx context.Context, t lead.Tenant, operations []*operati
 // No create is in an earlier round than the creates before it, because both may have
 // the same idempotency key.
 func assignRounds(operations []*operation) (last int) {
-	// The first rounds after the operations so far, by what these were.
+	// For each kind of operation so far, the round after its last one.
 	var changes, upserts, creates int
 	changesOf, upsertsOf, createsOf := map[lead.ID]int{}, map[string]int{}, map[string]int{}
 	for _, op := range operations {

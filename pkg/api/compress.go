@@ -12,8 +12,8 @@ import (
 // are compressed. A shorter answer fits into one network packet anyway.
 const minCompressed = 1 << 10
 
-// gzipWriters are kept, because a new one needs 1.2 MB. The fastest level makes a
-// list eight times smaller; the others make it little smaller than that.
+// gzipWriters are reused, because a new one needs 1.2 MB. The fastest level makes
+// a list eight times smaller, and the other levels save little more.
 var gzipWriters = sync.Pool{New: func() any {
 	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
 	return w

@@ -16,13 +16,14 @@ import (
 
 const (
 	// maxWorkers is how many reads are processed at once, and how many writes.
-	// More would make each slower, and would make more concurrent writers for the
-	// database to keep apart. A Lambda function processes one event at a time.
+	// More would make each slower, and the counters would have more concurrent
+	// writers. A Lambda function processes one event at a time.
 	maxWorkers = 32
 
-	// maxInFlight is how many reads may have been accepted and not yet taken
-	// their whole answer, and how many writes. It bounds memory. A batch counts as
-	// eight, because its body may be that much larger.
+	// maxInFlight is how many reads may be in flight, and how many writes:
+	// requests that were accepted and whose answer is not yet sent completely. It
+	// bounds memory. A batch counts as eight, because its body may be that much
+	// larger.
 	maxInFlight = 1024
 
 	// maxBodies is how many bodies are read at once. Requests without a body do
@@ -32,7 +33,8 @@ const (
 
 // limiter bounds how many requests there are at once. Reads do not wait for
 // writes, which can be slow on a database that still reads fast, nor the other
-// way round. Neither waits for API keys of other clients.
+// way round. Neither waits for other clients' API keys, which have workers of
+// their own (see limitedKeys).
 type limiter struct {
 	bodies        bodies
 	reads, writes pool
@@ -93,8 +95,8 @@ func (l *limiter) poolOf(r *http.Request) pool {
 	return l.writes
 }
 
-// limitedKeys is a store of keys that reads maxWorkers keys at once. Keys in the
-// cache do not wait.
+// limitedKeys is a store of keys that reads at most maxWorkers keys at once.
+// Requests whose key is in the cache do not wait.
 type limitedKeys struct {
 	apikey.Store
 	workers *semaphore.Weighted

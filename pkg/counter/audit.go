@@ -12,8 +12,9 @@ import (
 )
 
 // Audit compares the counters under a prefix with the things that are counted,
-// and can repair them. Nothing that uses this package makes a difference between
-// them. A manual change of the table can, or a backup that was restored in part.
+// and can repair them. Programs that use this package keep them equal. A manual
+// change of the table can make them differ, or a backup that was restored in
+// part.
 //
 // Things may be created and changed during an audit. What keeps changing while it
 // is counted is left to the next audit.
@@ -79,8 +80,9 @@ func (c comparison) deleteEqual() {
 	maps.DeleteFunc(c, func(_ countKey, n saysAndIs) bool { return n.says == n.is })
 }
 
-// Audit runs an audit and returns the number of things. A repair changes x and d
-// alone, so that what is sealed stays so, and deletes totals and snapshots.
+// Audit runs an audit and returns the number of things. A repair writes only
+// counts x and d, which does not change what is sealed, and deletes totals and
+// snapshots.
 func (c *Counters) Audit(ctx context.Context, a Audit) (things int64, err error) {
 	thingsOf := map[string]int64{} // by day
 	var wrong comparison

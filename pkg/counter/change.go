@@ -55,7 +55,8 @@ type RecentKey struct {
 	Key       [16]byte
 	IsCreated bool
 
-	// IsOldest says that the shard made other changes before, which have no name.
+	// IsOldest says that the shard made other changes before, which are not
+	// named.
 	IsOldest bool
 
 	at time.Time

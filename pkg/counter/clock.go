@@ -9,8 +9,9 @@ import (
 )
 
 // DynamoDB accepts a signature for signatureTime before and after its time. A
-// window is sealed when the last signature of a write to it has expired, and a
-// minute later, for writes that DynamoDB accepted and did not yet make.
+// window is sealed a minute after the last signature of a write to it has
+// expired. The minute is for writes that DynamoDB has accepted but not yet
+// executed.
 const (
 	signatureTime = 15 * time.Minute
 	sealingTime   = signatureTime + time.Minute

@@ -19,8 +19,8 @@ func (c counts) sum() (n int64) {
 }
 
 // find returns the span with the thing at an offset from the newest, and its
-// offset within the span. Where the counts are fewer, that is more than the oldest
-// span has.
+// offset within the span. If the counts have fewer things, it returns the oldest
+// span, and an offset that is beyond its end.
 func (c counts) find(offset int64) (span string, rest int64) {
 	spans := slices.Sorted(maps.Keys(c))
 	for i, span := range slices.Backward(spans) {
@@ -168,8 +168,8 @@ func (sn *snapshot) add(sums counts, it item) {
 	}
 }
 
-// A snapshot is stored anew when the items since are more than maxItems, or
-// maxBytes, which nearly is a read unit of 4 KB.
+// A snapshot is stored again when the items since are more than maxItems, or
+// larger than maxBytes, which is nearly a read unit of 4 KB.
 const (
 	maxItems = 12
 	maxBytes = 3000

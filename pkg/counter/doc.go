@@ -5,15 +5,16 @@
 // # The problem
 //
 // DynamoDB cannot count and cannot skip. A query reads, and charges for, every
-// item on the way. A single item that counts would be exact, but concurrent
+// item that it skips. A single item that counts would be exact, but concurrent
 // transactions on one item cancel each other.
 //
 // # The idea
 //
 // Each change is counted in the transaction that makes it, in a counter item. A
 // counter item belongs to a window, which is ten minutes long, and to a shard,
-// which is one concurrent writer. So writers do not meet. A reader adds the
-// counter items up.
+// which is one concurrent writer. So two writers seldom write to the same item.
+// A shard that has many counts in a window has several items, which are called
+// its pages. A reader adds the counter items up.
 //
 // A window that can no longer change is sealed. Sums of sealed windows are kept in
 // totals and snapshots, so that a reader need not read all counter items. These
@@ -21,8 +22,8 @@
 // again.
 //
 // A series is a set of things that is counted: all things, or those with one
-// value in a field. All series of a change stand in the same counter item, so
-// that more series cost no more write units.
+// value in a field. A change counts all its series in the same counter item,
+// so more series cost no more write units.
 //
 // # The items
 //
@@ -31,7 +32,7 @@
 //
 //	pk                  sk                      attributes
 //	acme/test/counters  2026-03-01T09:3/4.2.1   a counter item of the window 09:30 to
-//	                                            09:40, of shard 4, in page 1 of 2
+//	                                            09:40, of shard 4, the second of its 2 pages
 //	    c40             3                       3 things were created in the bucket
 //	                                            09:34:00 to 09:34:10, less those that
 //	                                            were deleted in this window
@@ -53,7 +54,7 @@
 //	acme/test/snapshot  s<series>               the numbers of things by day of creation,
 //	                                            through a sealed window
 //
-// These three sums say everything:
+// All results are made of these three sums:
 //
 //	things in all                   c - d, over all counter items
 //	things created on a day         c of that day, less the d that name it
@@ -77,7 +78,7 @@
 //
 // An account has ten million things. One query reads the total, which reaches to
 // 11:20, and the counter items since, say 152 things in seven items: 1 read unit.
-// In series, the snapshot is read before that, for half a unit.
+// For a series, the snapshot is read first, for half a unit.
 //
 // # Example: an offset
 //
@@ -91,10 +92,10 @@
 // # When a window is sealed
 //
 // Local clocks may be wrong, and processes may be suspended for hours. So no local
-// clock is trusted. A writer chooses the window and signs the request with one
-// and the same time. DynamoDB refuses a signature that is more than 15 minutes
-// old, so nothing is created or deducted in a window later than that. A reader
-// takes a window for sealed 16 minutes after its end, by the Date of an answer
+// clock is trusted. A writer chooses the window and signs the request with one and
+// the same time. DynamoDB refuses a signature that is more than 15 minutes old, so
+// no c or d of a window changes later than 15 minutes after its end. A reader
+// treats a window as sealed 16 minutes after its end, by the Date of an answer
 // that it had received before it sent the query.
 //
 // # Limits
@@ -105,17 +106,20 @@
 //   - A series of many things that has no snapshot, such as the first list by a
 //     field of an old account, makes a reader read all counter items: some 100 MB
 //     for five years in which things are created all the time. It stores the
-//     snapshot after each megabyte. Daily rollups of all series would save most of
-//     that, but not where values are many, and they are more code than they save.
+//     snapshot after each megabyte. Daily sums of all series would avoid most of
+//     that, but not for a field with many values, and they are not worth their
+//     code.
 //   - Series are told apart by 66 bits of a hash. A user who reads things by an
 //     index of a series must compare the value itself.
-//   - A reader reads what is not sealed: the counter items of two to four windows.
-//     In ten minutes in which ten writers create a hundred things a second, these
-//     are 5 KB, with 20 values of a field 8 KB, with 200 values 133 KB. A thousand
-//     things a second, 24 in each write of two writers, are 1 KB, with 200 values
-//     6 KB, with 2,000 values 59 KB; then such a write takes 60 units more. A bulk
-//     change of 10,000 old things takes 2 KB (see size_test.go).
-//   - A shard writes up to some hundred times a second; there are 10,000.
+//   - A reader reads what is not sealed: the counter items of two or three
+//     windows. In ten minutes in which ten writers create a hundred things a
+//     second, these are 5 KB, with 20 values of a field 8 KB, with 200 values 133
+//     KB. A thousand things a second, 24 in each write of two writers, are 1 KB,
+//     with 200 values 6 KB, with 2,000 values 59 KB; then such a write takes 60
+//     units more. A bulk change of 10,000 old things takes 2 KB (see
+//     size_test.go).
+//   - A shard can be written about a hundred times a second; there are 10,000
+//     shards.
 //   - The counts are those of the changes that are written through this package.
-//     Writes that bypass it must be counted again, see the user's audit.
+//     Other writes must be counted again, see [Audit].
 package counter

@@ -22,8 +22,8 @@ type itemRange struct {
 	limit          int // 0 is none
 }
 
-// query returns the items of a range. Counter items are read strongly consistent;
-// an older state of the others does as well.
+// query returns the items of a range. Counter items are read strongly consistent.
+// For the others an older state is good enough.
 func (c *Counters) query(ctx context.Context, prefix, kind string, r itemRange) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
 		if r.through <= r.after {

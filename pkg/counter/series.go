@@ -57,7 +57,8 @@ func Bound(t time.Time) string {
 	return text
 }
 
-// endOf returns a text after everything in a span. After "" there is everything.
+// endOf returns a text after everything in a span. The end of "" is "", which
+// sorts before everything.
 func endOf(span string) string {
 	if span == "" {
 		return ""

@@ -10,15 +10,15 @@ import (
 )
 
 // Transactions that write to the same item at the same time cancel each other.
-// So each writer that is active has a shard: counter items of its own. No
-// process assigns shards to others. A process begins with the first, keeps those
-// that work, and draws another at random where it met another process.
+// So each concurrent writer has a shard: counter items of its own. No process
+// assigns shards to others. A process begins with the first shards. After a
+// conflict with another process it replaces the shard by another, at random.
 //
-// Each shard costs readers something, so there are only as many as writers met.
-// The draw is from many shards, so that the second attempt nearly always
-// succeeds; the simulation in shard_test.go has the numbers.
+// Each shard makes reading more expensive, so a process takes another shard
+// only after a conflict. It chooses from many, so that the second attempt
+// nearly always succeeds; the simulation in shard_test.go has the numbers.
 
-// maxShards is enough for a thousand processes that each draw their own.
+// maxShards is enough for a thousand processes that each choose their own.
 const maxShards = 10_000
 
 // Items of up to 1 KB are the cheapest to write. A shard doubles its pages when
@@ -113,7 +113,8 @@ func (s *Shards) Release(shard *Shard) {
 	s.free = append(s.free, shard)
 }
 
-// Reassign makes the shard another, after its items met another process.
+// Reassign gives the shard another number, after a conflict with another
+// process.
 func (s *Shards) Reassign(shard *Shard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +157,7 @@ type part struct {
 
 // part returns the page for these counts, of those whose sort keys begin with
 // kind and the number of the shard. Writes with the same route go to the same
-// page, so that the same counts meet again.
+// page, so that a count is always in the same page.
 func (s *Shard) part(partition, kind, route string, counts map[string]int64, size int) part {
 	kind += strconv.Itoa(s.number) + "."
 	for pages := max(1, s.pages[partition+kind]); ; pages *= 2 {
@@ -187,8 +188,9 @@ func (s *Shard) Written(c *Change) {
 	}
 }
 
-// Refused tells that a change was not written, because the page of this part had no
-// room for it, and how the page is. If it is full indeed, the shard becomes another.
+// Refused tells the shard that a change was not written, because the page of part i
+// had no room for it, and what the page contains. If the page is really full, the
+// shard is reassigned.
 func (s *Shards) Refused(shard *Shard, c *Change, i int, page map[string]types.AttributeValue) {
 	p, stored := c.parts[i], numberOf(page[attrSize])
 	held := pageCounts{stored: &stored}

@@ -15,7 +15,8 @@ const (
 	firstItems = 40
 
 	// A reader of very many items stores the snapshot each time it has read so
-	// many bytes, so that one that runs out of time leaves its work to the next.
+	// many bytes, so that the next reader can continue if this one runs out of
+	// time.
 	maxUnstored = 1 << 20
 )
 
@@ -89,8 +90,8 @@ func (c *Counters) ReadTotal(ctx context.Context, prefix string) (*View, error) 
 }
 
 // Read reads how many things of a series there are, by the day of their creation:
-// the snapshot, and then the counter items since. It writes where the snapshot is
-// far behind.
+// the snapshot, and then the counter items since. It stores the snapshot again if
+// that is far behind.
 //
 // If there is no snapshot, Read reads all counter items, to make one, or returns
 // nil if it must not.
@@ -144,7 +145,7 @@ func (c *Counters) view(ctx context.Context, prefix string, s *summary, items it
 	return v, nil
 }
 
-// Between leaves in the view the things that were created from one bound to before
+// Between limits the view to the things that were created from one bound to before
 // another, see [Bound]; an empty bound is none. It calls edge to count the things
 // between two bounds that the counters do not tell apart.
 func (v *View) Between(ctx context.Context, from, to string, edge func(from, to string) (int64, error)) (err error) {

@@ -15,6 +15,7 @@
 //	acme/test/snapshot    s<series>           sums of these counts, see package counter
 //	acme/test/by/<series> createdAt           an index row of a filter: a lead with one value of
 //	                                          status, lead_owner or email_id
+//	acme/test/by/<series> ~                   the guard of an e-mail address, see upsert.go
 //
 // acme/test is the tenant: the account acme in test mode. The index created_at
 // contains the leads of each tenant by the time of their creation, to the
@@ -74,7 +75,7 @@
 //	delete  acme/test/lead_01j8…    if it is unchanged     2 units, and 1 for the index
 //	delete  acme/test/by/<series>   three rows             6 units
 //	update  acme/test/counters      2026-03-01T11:0/0.1.0  2 units
-//	update  acme/test/counters      2026-03-01T09:3/x0     2 units
+//	update  acme/test/counters      2026-03-01T09:3/x0.1.0 2 units
 //
 // That is 13 units. Without filters it is 7, and the lead is not read.
 //
@@ -97,23 +98,23 @@
 // first page of a filter with more than fifty leads takes 4 requests; one with
 // fewer is counted by its rows.
 //
-// Some lists pay for what others left behind. A process knows how far the total
-// reached when it last read it, and reads on from there. Its first list reads the
-// newest forty counter items, and all since the total if these are more: one
-// request more. A list brings the total or a snapshot forward if there are more
-// than twelve items since, or if they come near the 4 KB of a unit: one request
-// more, and a write unit for each 1 KB.
+// Some lists cost more. A process remembers how far the total reached when it
+// last read it, and reads on from there. Its first list reads the newest forty
+// counter items, and all since the total if these are more: one request more. A
+// list brings the total or a snapshot forward if there are more than twelve items
+// since, or if they come near the 4 KB of a unit: one request more, and a write
+// unit for each 1 KB.
 //
-// What is not sealed must be read in any case: the last 26 to 36 minutes. While two
-// writers create all the time, that fits into a unit of 4 KB. In an account that
-// is busier, each list pays a unit more for each 4 KB.
+// What is not sealed must be read in any case: the last 16 to 26 minutes. While two
+// writers create all the time, that fits into a unit of 4 KB. In an account that is
+// busier, each list pays a unit more for each 4 KB.
 //
 // # The index lags
 //
 // The index of all leads follows the table after a moment. The counter items do
-// not, and they name the newest leads that were created or deleted. List adds
-// those to what the index shows, or takes them away. Where there are more changes
-// than the items name, it waits until the index shows the oldest that is named. So
-// it takes the index to follow in the order of the changes. After three seconds
-// it returns what there is.
+// not lag, and they name the newest leads that were created or deleted. List
+// adds these leads to what the index shows, or removes them. If there are more
+// changes than the items name, it waits until the index shows the oldest change
+// that is named. This assumes that the index follows the table in the order of
+// the changes. After three seconds it returns what there is.
 package dynamo

@@ -16,10 +16,10 @@ import (
 	"overplane.dev/leads/pkg/lead"
 )
 
-// Format is the version of what this package stores. Count it up for a change that
-// code with the number before cannot share a table with, and say in
-// docs/operations.md how to deploy it. An item of the table has the number, since
-// CreateTable or the first CreateKey. Earlier tables have no such item.
+// Format is the version of what this package stores. Increase it with a change
+// after which older code cannot use the same table, and say in docs/operations.md
+// how to deploy the change. CreateTable, or the first CreateKey, stores the number
+// in an item of the table. Earlier tables have no such item.
 const Format = 1
 
 // formatKey is the partition key and the sort key of that item.
@@ -81,8 +81,8 @@ func (t *Table) writeFormat(ctx context.Context) error {
 
 // checkTenant returns a [FormatError] if the oldest lead of a tenant was written by
 // a version that neither indexed nor counted leads as this one does. Lists would
-// be short. It sends requests only for a table without a format, and only once for
-// each tenant.
+// lack leads. It sends requests only for a table without a format, and only once
+// for each tenant.
 func (t *Table) checkTenant(ctx context.Context, tenant lead.Tenant) error {
 	if _, checked := t.checked.Load(tenant); checked || !t.unmarked.Load() {
 		return nil

@@ -22,8 +22,8 @@ const (
 	// cost nothing in most cases, and take the place of rows of deleted leads.
 	spareRows = 10
 
-	// smallFilter is how many rows a filter without a snapshot may have to be
-	// counted by its rows: a read unit, or two.
+	// smallFilter is how many rows a filter without a snapshot may have at most
+	// to be counted by its rows. That costs one or two read units.
 	smallFilter = 50
 
 	// maxIndexWait is how long a list waits for an index that lags, or for
@@ -256,8 +256,8 @@ func (l *listing) readPage(ctx context.Context, start pageStart, first *indexRow
 	}
 }
 
-// fetch reads leads and leaves out those that are gone or that the filter does
-// not match any more.
+// fetch reads leads and leaves out those that were deleted or that the filter
+// does not match any more.
 func (l *listing) fetch(ctx context.Context, ids []lead.ID) ([]lead.Lead, error) {
 	found, err := l.t.fetchLeads(ctx, l.tenant, ids)
 	if l.q.Filter == nil || err != nil {
@@ -316,12 +316,12 @@ func (l *listing) wait(ctx context.Context) bool {
 
 // addRecent corrects rows of the index of all leads, which may lag: it may lack
 // the newest leads, and show some that are deleted. The counters name the newest
-// changes of each writer. Where a writer made others shortly before, the index
-// shows those if it shows the oldest change that is named. addRecent reports
-// whether it does not.
+// changes of each writer. If a writer made other changes shortly before, the
+// index shows those as soon as it shows the oldest change that is named.
+// addRecent reports whether the index is not that far yet.
 //
-// A lead that another writer deleted since is fetched in vain, in readPage, or
-// here where it must not be counted.
+// Another writer may have deleted a lead since. Then a fetch does not find it:
+// that of readPage, or one here if the lead must not be counted.
 func (l *listing) addRecent(ctx context.Context, rows *indexRows, start pageStart) (isLate bool, err error) {
 	part := start.indexPart // that the rows show completely
 	switch last := len(rows.ids) - 1; {

@@ -55,8 +55,8 @@ func (t *Table) Update(ctx context.Context, tenant lead.Tenant, id lead.ID, chan
 	defer cancel()
 	u := t.newUpdate(tenant, id, changes)
 
-	// Another process may have a filter that this table has not, so the lead may
-	// have rows nevertheless.
+	// Another process may have a filter that this one does not have, so the lead
+	// may have rows nevertheless.
 	withoutRows := expression.ConditionBuilder{}
 	known := true
 	for _, field := range filterFields() {
@@ -92,7 +92,7 @@ type update struct {
 	id      lead.ID
 	changes []lead.Change
 	nonce   []byte
-	with    []types.TransactWriteItem // made in the same transaction, if there are some
+	with    []types.TransactWriteItem // more writes of the same transaction, if any
 
 	// unknown is the time of the first attempt whose outcome is unknown.
 	unknown time.Time
@@ -104,8 +104,8 @@ func (t *Table) newUpdate(tenant lead.Tenant, id lead.ID, changes []lead.Change)
 	return u
 }
 
-// updateRead updates a lead that was read as this item, and again as the item
-// that stands in its place if the lead has changed.
+// updateRead updates a lead that was read as this item. If the lead has
+// changed since, it tries again with the item as it is then.
 func (u *update) updateRead(ctx context.Context, was item, precondition lead.Precondition) (lead.Lead, error) {
 	for attempt := 1; ; attempt++ {
 		updated, failed, err := u.updateUnchanged(ctx, was, precondition)

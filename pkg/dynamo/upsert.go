@@ -23,19 +23,19 @@ import (
 // wrote last. If another upsert has replaced the guard in the meantime, the
 // transaction fails, and the upsert reads the rows again.
 //
-// A query may see only some of the writes of another transaction. If the guard names
-// a lead that has no row, that may be such a row, and the transaction is made on
-// condition that it does not exist.
+// A query may see only some of the writes of a concurrent transaction. If the guard
+// names a lead, but the query did not return its row, the row may exist
+// nevertheless. So the transaction has the condition that it does not exist.
 //
 // An update replaces the guard too, because an upsert that read the rows before the
-// lead had the address must not create another lead afterwards. Such an upsert has
-// ended if the lead was not changed for guardTime, so the update of such a lead is an
-// ordinary one.
+// lead had the address must not create another lead afterwards. If the lead was not
+// changed for guardTime, all such upserts have ended, and its update is an ordinary
+// one.
 //
-// Creates and updates that are no upserts do not know the guard. They count as later
-// than an upsert that read the rows before they wrote theirs.
+// Ordinary creates and updates do not use the guard. They count as later than an
+// upsert that read the rows before they wrote theirs.
 const (
-	// guardSort is the sort key of a guard, which stands in the partition of the
+	// guardSort is the sort key of a guard, which is in the partition of the
 	// rows of its address. It sorts after endOfIndex, so lists do not read it.
 	guardSort = "~"
 
@@ -44,7 +44,7 @@ const (
 	// this time a guard expires.
 	guardTime = time.Hour
 
-	// maxMatches is how many leads an [lead.AmbiguousError] names.
+	// maxMatches is how many leads a [lead.AmbiguousError] names.
 	maxMatches = 10
 
 	// stableTime is how long ago the last change of a lead must be, by the clock of
@@ -81,7 +81,8 @@ func (t *Table) Upsert(ctx context.Context, tenant lead.Tenant, changes []lead.C
 		if !errors.Is(err, errReadAgain) {
 			return l, created, err
 		}
-		// The first time, the lead was only read, or has just been created.
+		// The first retry is immediate: the lead was only read, or has just been
+		// created.
 		if attempt > 0 && t.waitBeforeRetry(ctx, attempt, nil) != nil {
 			return lead.Lead{}, false, toStoreError(ctx.Err())
 		}
@@ -97,7 +98,7 @@ type upsert struct {
 	only    lead.Precondition
 	series  counter.Series // of the e-mail address
 
-	// These are what the last query found, and the time before it.
+	// These are the results of the last query, and the time before it was sent.
 	readAt time.Time
 	ids    []lead.ID
 	guard  item // nil if there is none
@@ -176,8 +177,8 @@ func (u *upsert) create(ctx context.Context) (created lead.Lead, err error) {
 // update updates the only lead with the address.
 //
 // The lead must have had no other change since the query: otherwise another lead may
-// have got the address before that change. So if the lead was read after the query
-// and may have changed, the query is repeated.
+// have got the address before that change. So if the lead may have changed between
+// the query and its read, the query is repeated.
 func (u *upsert) update(ctx context.Context) (lead.Lead, error) {
 	id := u.ids[0]
 	if u.was == nil || leadID(u.was) != id {
@@ -213,8 +214,8 @@ func (u *upsert) update(ctx context.Context) (lead.Lead, error) {
 }
 
 // mayHaveChanged reports whether a lead may have changed between the query and now,
-// when it was read as this item. It has not if this is its first version, if it is the
-// version that the guard names, or if its last change was long before.
+// when it was read as this item. It has not changed if this is its first version, if
+// it is the version that the guard names, or if its last change was long before.
 func (u *upsert) mayHaveChanged(is item) bool {
 	l := u.t.leadFromItem(is)
 	isGuarded := stringOf(u.guard[attrLead]) == string(l.ID) && intOf(u.guard[attrVersion]) == l.Version
@@ -263,8 +264,9 @@ func (u *upsert) guardError(err error) error {
 	return err
 }
 
-// locks are locks with names. They let the upserts of one address in a process run
-// one after another: each would make the others read again. The zero value is ready.
+// locks are locks with names. They make the upserts of one address in a process
+// run one after another, because concurrent ones would make each other read the
+// rows again. The zero value is ready.
 type locks struct {
 	mu   sync.Mutex
 	held map[string]chan struct{} // closed when the lock is released

@@ -87,7 +87,7 @@ type knownName struct {
 
 // knownNames returns all of them, the more exact first.
 var knownNames = sync.OnceValue(func() (names []knownName) {
-	// Everybody else calls the lead's company and job so.
+	// Other programs use these names for the lead's company and job.
 	isMisleading := func(field string) bool { return field == "company" || field == "title" }
 	var simple, prefixed, last []knownName
 	for _, f := range lead.Fields {
@@ -126,8 +126,9 @@ func fieldNamed(name string) *lead.Field {
 	return nil
 }
 
-// isSetAside reports whether a column is left out or has another use by its name: a
-// lead has it but only the server sets it, it has reasons, or it tells rows apart.
+// isSetAside reports whether a column is left out or has another use by its name:
+// it is a member that only the server sets, it has the reasons of rejections, or it
+// identifies rows.
 func (s Settings) isSetAside(name string) bool {
 	return name == "id" || name == "created_at" || name == "updated_at" || name == ReasonColumn || name == s.ID
 }

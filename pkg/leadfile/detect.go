@@ -100,7 +100,7 @@ func (r *Reader) detectLayout(name string, s Settings) error {
 	return r.readMembers(sample, s)
 }
 
-// decode lets the buffer have UTF-8.
+// decode makes the buffer return UTF-8.
 func (r *Reader) decode() {
 	e, ok := FindEncoding(r.pos.Layout.Encoding)
 	if ok && e != unicode.UTF8 {

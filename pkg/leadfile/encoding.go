@@ -70,8 +70,8 @@ func detectUnicode(head []byte) string {
 	return ""
 }
 
-// describeOther returns what a content is that holds no rows, such as "a PDF
-// document", and what to do about it. It returns "" for text.
+// describeOther says what a file without rows is, such as "a PDF document",
+// and what to do about it. It returns "" for text.
 func describeOther(head []byte) string {
 	kind := http.DetectContentType(head)
 	switch {

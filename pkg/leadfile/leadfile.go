@@ -205,8 +205,9 @@ func (r *Reader) Read() (Row, error) {
 // readRow reads the next row. An empty row has neither JSON nor an error.
 //
 // If the quotes do not match, it reads only one line, so that an unclosed quote
-// costs this line and not the rest of the file. The lines after it may belong to
-// the same row: they are rejected until one has a cell for each column.
+// makes only this line invalid and not the rest of the file. The lines after it
+// may belong to the same row: they are rejected until one has a cell for each
+// column.
 func (r *Reader) readRow() (Row, error) {
 	text, err := r.peekRow()
 	if err != nil {
