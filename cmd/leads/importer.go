@@ -58,8 +58,9 @@ type importer struct {
 	changed  atomic.Int64 // made before with other values, only by id
 	deleted  atomic.Int64 // made before and deleted since
 
-	// allBefore is set while all rows were made before. They are looked up then,
-	// because a create that finds that out costs as much as one that succeeds.
+	// allBefore is set while all rows were made before. Then rows are looked up
+	// first, because a create that finds an earlier lead costs as much as one
+	// that succeeds.
 	allBefore atomic.Bool
 }
 
@@ -203,7 +204,7 @@ func (i *importer) createBatch(ctx context.Context, batch []lead.CreateRequest, 
 		}
 	}
 	i.created.Add(int64(len(made)))
-	// The rows of an id may have other values now, which only a create finds out.
+	// A row with an id may have other values now. Only a create detects that.
 	i.allBefore.Store(len(made) == 0 && i.idColumn == "")
 	if err := i.journal.addMade(made); err != nil {
 		return nil, err

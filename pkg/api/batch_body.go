@@ -17,8 +17,8 @@ const (
 	// with the largest lead or error, fit into the 6 MB of a Lambda answer.
 	maxOperations = 100
 
-	// maxParam is how many characters of a name that the client sent an error of a
-	// batch repeats. No name of a field is as long.
+	// An error of a batch repeats at most maxParam characters of a name that the
+	// client sent. The names of all fields are shorter.
 	maxParam = 64
 )
 
@@ -66,7 +66,7 @@ func (r *request) parseBatch() ([]*operation, error) {
 	return operations, nil
 }
 
-// membersOf are the members that the operations of each method take besides it.
+// membersOf are the members that an operation takes besides method, by method.
 // Those of the second list may be left out.
 var membersOf = map[string][2][]string{
 	"create": {{}, {"lead", "idempotency_key"}},

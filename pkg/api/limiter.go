@@ -59,8 +59,8 @@ type body struct {
 	stop func()
 }
 
-// begin adds a body that counts as this many. The function stop makes the reading
-// of it end with an error.
+// begin adds a body that counts as this many. The function stop ends the reading
+// of the body with an error.
 func (b *bodies) begin(size int64, stop func()) *list.Element {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +73,8 @@ func (b *bodies) begin(size int64, stop func()) *list.Element {
 	return b.reading.PushBack(body{size, stop})
 }
 
-// end removes a body, unless begin has. It is not stopped afterwards.
+// end removes a body, unless begin has removed it. The body is not stopped
+// afterwards.
 func (b *bodies) end(e *list.Element) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

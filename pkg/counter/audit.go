@@ -16,8 +16,8 @@ import (
 // change of the table can make them differ, or a backup that was restored in
 // part.
 //
-// Things may be created and changed during an audit. What keeps changing while it
-// is counted is left to the next audit.
+// Things may be created and changed during an audit. Numbers that keep changing
+// while they are counted are left to the next audit.
 type Audit struct {
 	Prefix string
 	Repair bool
@@ -35,7 +35,7 @@ type Audit struct {
 	// Found is called for each difference.
 	Found func(Difference)
 
-	// Sleep waits between two counts of the same.
+	// Sleep waits before the same things are counted again.
 	Sleep func(context.Context, time.Duration) error
 }
 

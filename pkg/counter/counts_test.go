@@ -212,7 +212,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestWindowsAreSealedByTheDateOfAnswers: whatever the local clock says.
+// TestWindowsAreSealedByTheDateOfAnswers checks that the local clock does not
+// matter.
 func TestWindowsAreSealedByTheDateOfAnswers(t *testing.T) {
 	local := time.Date(2026, 3, 1, 18, 0, 0, 0, time.UTC)
 	c := &Clock{Local: func() time.Time { return local }}

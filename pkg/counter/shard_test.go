@@ -80,8 +80,8 @@ func (s *sim) try(process *Shards, shard *Shard, n int, done func()) {
 	})
 }
 
-// run has creates arrive at random, so many a second. Each goes at random to one
-// of the processes that have fewer under way than they can, or starts another.
+// run has creates arrive at random, so many a second. Each goes to a random
+// process that can take another one, or starts a process.
 func (s *sim) run(rate, each int, d time.Duration) {
 	var arrive func()
 	arrive = func() {
@@ -117,7 +117,7 @@ func (s *sim) start(each int) {
 }
 
 // TestShardsKeepWritersApart has creates arrive in one account. All processes
-// begin within the time that is simulated, and draw their shards in it.
+// begin within the time that is simulated, and choose their shards in it.
 func TestShardsKeepWritersApart(t *testing.T) {
 	for _, test := range []struct {
 		rate      int // creates a second

@@ -25,8 +25,8 @@ const Format = 1
 // formatKey is the partition key and the sort key of that item.
 const formatKey = "format"
 
-// A FormatError means that the table is not one that this version can use. Every
-// call of a [Table] returns it after [Table.CheckFormat] did.
+// A FormatError means that this version cannot use the table. After
+// [Table.CheckFormat] has returned it, every call of the [Table] returns it.
 type FormatError struct{ message string }
 
 // Error says which version wrote the table, and what to do.

@@ -19,7 +19,7 @@ const (
 	nearOffset = 100
 
 	// spareRows is how many index rows are read beyond those of a page. They
-	// cost nothing in most cases, and take the place of rows of deleted leads.
+	// cost nothing in most cases, and replace rows of deleted leads.
 	spareRows = 10
 
 	// smallFilter is how many rows a filter without a snapshot may have at most
@@ -173,8 +173,8 @@ func (l *listing) listOnce(ctx context.Context) (page lead.Page, err error) {
 	return page, err
 }
 
-// readCounters reads the counters, or all rows of a filter where these are few:
-// the number of those needs no snapshot.
+// readCounters reads the counters, or all rows of a filter if these are few:
+// they can be counted without a snapshot.
 func (l *listing) readCounters(ctx context.Context) (err error) {
 	prefix, counters := tenantName(l.tenant), l.t.counters
 	if l.isEverything() && l.isNear() {
@@ -271,7 +271,7 @@ func (l *listing) fetch(ctx context.Context, ids []lead.ID) ([]lead.Lead, error)
 
 // readRows returns rows from the start on: at least limit, unless there are not as
 // many, or all if limit is 0. While the index of all leads lacks changes that the
-// counters do not name, it waits, and in the end uses what there is. The rows may
+// counters do not name, it waits, but not longer than maxIndexWait. The rows may
 // have been read already.
 func (l *listing) readRows(ctx context.Context, start pageStart, limit int, rows *indexRows) (_ *indexRows, err error) {
 	if limit > 0 {

@@ -21,10 +21,11 @@ import (
 // client, maybe after other updates. It must not undo those. So each update adds a
 // nonce to the lead, and its condition is false if the lead has the nonce already.
 //
-// A nonce is kept as long as an attempt may still arrive. Time is divided into
-// eras. The nonces of an era are in one of four sets. The first update of an era
-// removes the set of the era before the last. There are four sets and not three,
-// so that a clock that is one era slow does not remove a set that is still needed.
+// A nonce is kept as long as another attempt may arrive. Time is divided into
+// periods of 15 seconds, called eras. The nonces of an era are in one of four
+// sets. The first update of an era removes the set of the era before the last.
+// There are four sets and not three, so that a clock that is one era slow does
+// not remove a set that is still needed.
 //
 // The time that chooses the set also signs the request, and DynamoDB accepts a
 // signature for 15 minutes. An attempt that the network held back for longer than
@@ -36,8 +37,8 @@ const (
 	nonceSets = 4
 
 	// maxDelayed is how long the last attempt of an update can come after its
-	// time. It is shorter than an era by more than what clocks differ, which is
-	// twice [counter.MaxDrift].
+	// time. It is shorter than an era by more than the difference of two clocks,
+	// which is at most twice [counter.MaxDrift].
 	maxDelayed = retryTimeout
 )
 

@@ -209,7 +209,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// sampled is more objects than are read to find the columns.
+// sampled has more objects than are read to find the columns.
 const sampled = 30_000
 
 func repeatLines(n int) (lines []string) {
@@ -277,7 +277,7 @@ func TestEncodings(t *testing.T) {
 	if got := read(t, "a.csv", "city\nx\n", leadfile.Settings{Encoding: "klingon"}); !strings.Contains(got, `The encoding "klingon" is not known here: save the file as UTF-8`) {
 		t.Error(got)
 	}
-	// A byte order mark is surer than a setting.
+	// A byte order mark has priority over a setting.
 	if got := read(t, "a.csv", "\ufeffcity\nŁódź\n", leadfile.Settings{Encoding: "windows-1252"}); got != "2: {\"city\":\"Łódź\"}\n" {
 		t.Error(got)
 	}
