@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"pgregory.net/rapid"
 )
 
@@ -269,5 +270,32 @@ func TestPagesDoubleWhenTheyAreFull(t *testing.T) {
 	}
 	if len(sizes) > 32 {
 		t.Errorf("300 owners take %d pages", len(sizes))
+	}
+}
+
+// TestTwoPagesAreRefused refuses both parts of a change. The page of the first is
+// full, so the shard gets another number. The page of the second has room.
+func TestTwoPagesAreRefused(t *testing.T) {
+	shards := Shards{}
+	shard := shards.Acquire()
+	number := shard.number
+	now := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+	c := NewChange(now)
+	c.Count(All, now.Add(-time.Hour), -1)
+	if n := len(c.Writes("leads", "acme/test", shard)); n != 2 {
+		t.Fatalf("%d writes, want 2", n)
+	}
+	one := &types.AttributeValueMemberN{Value: "1"}
+	full := item{attrSize: one}
+	for i := range pageSize / seriesLength {
+		full[string(rune(created))+string(SeriesOf("owner", fmt.Sprint(i)))] = one
+	}
+	shards.Refused(shard, c, 0, full)
+	shards.Refused(shard, c, 1, item{attrSize: one})
+	if shard.number == number {
+		t.Error("the shard has the same number, although its page is full")
+	}
+	if n := len(c.Writes("leads", "acme/test", shard)); n != 2 {
+		t.Errorf("%d writes after another number, want 2", n)
 	}
 }

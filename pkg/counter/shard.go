@@ -192,6 +192,9 @@ func (s *Shard) Written(c *Change) {
 // had no room for it, and what the page contains. If the page is really full, the
 // shard is reassigned.
 func (s *Shards) Refused(shard *Shard, c *Change, i int, page map[string]types.AttributeValue) {
+	if shard.window != c.window {
+		return // the shard was reassigned, because another page of the change is full
+	}
 	p, stored := c.parts[i], numberOf(page[attrSize])
 	held := pageCounts{stored: &stored}
 	for name := range page {
