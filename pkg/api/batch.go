@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,6 +40,7 @@ func (a *API) batchLeads(w *response, r *request) error {
 	a.runBatch(r.Context(), r.tenant, operations)
 
 	body := []byte(`{"results":[`)
+	var retryAfter time.Duration
 	for i, op := range operations {
 		if i > 0 {
 			body = append(body, ',')
@@ -48,11 +50,13 @@ func (a *API) batchLeads(w *response, r *request) error {
 			continue
 		}
 		p := problemOf(op.err)
-		w.setRetryAfter(p)
-		if p.status >= http.StatusInternalServerError {
-			w.err = op.err // for the log
+		retryAfter = max(retryAfter, p.retryAfter)
+		// The log line has one error. One that is unexpected says more than a 503.
+		if p.status == http.StatusInternalServerError || p.status > http.StatusInternalServerError && w.err == nil {
+			w.err = op.err
 		}
 	}
+	w.setRetryAfter(retryAfter)
 	w.setJSON(http.StatusOK, append(body, "]}"...))
 	w.compress(r.Request)
 	return nil
@@ -190,7 +194,7 @@ func (a *API) runOperation(ctx context.Context, t lead.Tenant, op *operation) {
 		err = a.leads.Delete(ctx, t, op.id, op.only)
 	case "upsert":
 		op.lead, op.created, err = a.leads.Upsert(ctx, t, op.changes, op.only)
-		err = upsertError(err, op.only)
+		err = upsertError(err)
 	}
 	op.err = preconditionError(err, op.only)
 }

@@ -312,6 +312,32 @@ func TestErrorsOfTheStoreAreResults(t *testing.T) {
 	}
 }
 
+// TestDifferentErrorsOfABatch has a panic between two calls that are unavailable. The
+// log has the panic, and Retry-After is the longest pause.
+func TestDifferentErrorsOfABatch(t *testing.T) {
+	w := newFixture(t)
+	unavailable := func(pause time.Duration) error {
+		return &lead.UnavailableError{RetryAfter: pause, Err: errors.New("no answer")}
+	}
+	calls := 0
+	w.config.Leads = failingStore{func() error {
+		switch calls++; calls {
+		case 1:
+			return unavailable(3 * time.Second)
+		case 2:
+			panic("kaboom")
+		}
+		return unavailable(time.Second)
+	}}
+	w.start(t)
+	w.log.take()
+	update := `{"method":"update","id":"` + noID + `","lead":{"city":"x"}}` // one after the other: it is the same lead
+	got := w.send(t, contract.Main, http.MethodPost, batchPath, batchOf(update, update, update))
+	if _, text := w.readLog(t); !strings.Contains(text, "kaboom") || got.header.Get("Retry-After") != "3" {
+		t.Errorf("the answer is %v %s, the log has %s", got.header, got.body, text)
+	}
+}
+
 // TestLargestBatchAnswerFitsALambdaResponse sends the batch with the longest errors.
 // TestLargestPageFitsALambdaResponse has the longest leads.
 func TestLargestBatchAnswerFitsALambdaResponse(t *testing.T) {

@@ -173,13 +173,13 @@ func (w *response) fail(err error) {
 		return
 	}
 	p := problemOf(err)
-	w.setRetryAfter(p)
+	w.setRetryAfter(p.retryAfter)
 	w.setJSON(p.status, fmt.Appendf(nil, `{"error":%s}`, ErrorJSON(err, w.requestID)))
 }
 
-func (w *response) setRetryAfter(p *problem) {
-	if p.retryAfter > 0 {
-		seconds := (p.retryAfter + time.Second - 1) / time.Second
+func (w *response) setRetryAfter(pause time.Duration) {
+	if pause > 0 {
+		seconds := (pause + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", fmt.Sprint(int64(seconds)))
 	}
 }

@@ -107,7 +107,7 @@ func (a *API) upsertLead(w *response, r *request) error {
 	}
 	l, created, err := a.leads.Upsert(r.Context(), r.tenant, changes, only)
 	if err != nil {
-		return upsertError(err, only)
+		return preconditionError(upsertError(err), only)
 	}
 	status := http.StatusOK
 	if created {
@@ -119,11 +119,11 @@ func (a *API) upsertLead(w *response, r *request) error {
 }
 
 // upsertError returns the error of an upsert, or a more precise one.
-func upsertError(err error, only lead.Precondition) error {
+func upsertError(err error) error {
 	if errors.Is(err, lead.ErrNotFound) {
 		return errNoMatch
 	}
-	return preconditionError(err, only)
+	return err
 }
 
 func (a *API) deleteLead(w *response, r *request) error {
