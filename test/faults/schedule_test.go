@@ -103,6 +103,25 @@ func forEachSchedule(run func(schedule []int) (steps []int, choice []bool)) {
 	}
 }
 
+// checkSchedules runs two requests in every order and records the outcome of each
+// order under the name of an operation. run is like runPair.
+func checkSchedules(t *testing.T, operation string, lost [2]int, requests string, run func(schedule []int) ([]int, []bool, string, error)) {
+	row := "every schedule"
+	if lost != noLoss {
+		row += ", with lost responses"
+	}
+	forEachSchedule(func(schedule []int) ([]int, []bool) {
+		steps, choice, violation, err := run(schedule)
+		v := correct
+		if err != nil || violation != "" {
+			v = wrong
+			t.Errorf("%v: %s, schedule %v, lost responses %v: %v %s", v, requests, steps, lost, err, violation)
+		}
+		record(row, operation, v)
+		return steps, choice
+	})
+}
+
 // TestEveryScheduleOfTwoRequestsIsLinearizable runs each pair of requests for one
 // lead in every order of their database calls, also with a lost response.
 func TestEveryScheduleOfTwoRequestsIsLinearizable(t *testing.T) {
@@ -133,19 +152,8 @@ func TestEveryScheduleOfTwoRequestsIsLinearizable(t *testing.T) {
 				slots <- struct{}{}
 				wg.Go(func() {
 					defer func() { <-slots }()
-					row := "every schedule"
-					if lost != noLoss {
-						row += ", with lost responses"
-					}
-					forEachSchedule(func(schedule []int) ([]int, []bool) {
-						steps, choice, violation, err := runPair(t.Context(), client, schedule, [2]input{a, b}, lost, nil)
-						v := correct
-						if err != nil || violation != "" {
-							v = wrong
-							t.Errorf("%v: %v and %v, schedule %v, lost responses %v: %v %s", v, a, b, steps, lost, err, violation)
-						}
-						record(row, "two requests", v)
-						return steps, choice
+					checkSchedules(t, "two requests", lost, fmt.Sprintf("%v and %v", a, b), func(schedule []int) ([]int, []bool, string, error) {
+						return runPair(t.Context(), client, schedule, [2]input{a, b}, lost, nil)
 					})
 				})
 			}

@@ -382,19 +382,9 @@ func TestEveryScheduleOfAnUpsertIsLinearizable(t *testing.T) {
 				slots <- struct{}{}
 				wg.Go(func() {
 					defer func() { <-slots }()
-					row := "every schedule"
-					if lost != noLoss {
-						row += ", with lost responses"
-					}
-					forEachSchedule(func(schedule []int) ([]int, []bool) {
-						steps, choice, violation, err := runAddressPair(t.Context(), client, schedule, before, [2]input{upsert, {kind: kind}}, lost, nil)
-						v := correct
-						if err != nil || violation != "" {
-							v = wrong
-							t.Errorf("%v: upsert and %s after %v, schedule %v, lost responses %v: %v %s", v, kind, before, steps, lost, err, violation)
-						}
-						record(row, "upsert", v)
-						return steps, choice
+					requests := fmt.Sprintf("upsert and %s after %v", kind, before)
+					checkSchedules(t, "upsert", lost, requests, func(schedule []int) ([]int, []bool, string, error) {
+						return runAddressPair(t.Context(), client, schedule, before, [2]input{upsert, {kind: kind}}, lost, nil)
 					})
 				})
 			}
