@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,5 +298,21 @@ func TestTwoPagesAreRefused(t *testing.T) {
 	}
 	if n := len(c.Writes("leads", "acme/test", shard)); n != 2 {
 		t.Errorf("%d writes after another number, want 2", n)
+	}
+}
+
+// TestDeletedPageIsWrittenAgain refuses a change because the page that the shard read
+// before does not exist any more. The next attempt must not expect its size.
+func TestDeletedPageIsWrittenAgain(t *testing.T) {
+	shards := Shards{}
+	shard := shards.Acquire()
+	now := time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+	c := NewChange(now)
+	c.Count(All, now, 1)
+	c.Writes("leads", "acme/test", shard)
+	shards.Refused(shard, c, 0, nil)
+	write := c.Writes("leads", "acme/test", shard)[0].Update
+	if !strings.Contains(*write.ConditionExpression, "attribute_not_exists") {
+		t.Errorf("the condition is %s", *write.ConditionExpression)
 	}
 }

@@ -195,8 +195,11 @@ func (s *Shards) Refused(shard *Shard, c *Change, i int, page map[string]types.A
 	if shard.window != c.window {
 		return // the shard was reassigned, because another page of the change is full
 	}
-	p, stored := c.parts[i], numberOf(page[attrSize])
-	held := pageCounts{stored: &stored}
+	p, held := c.parts[i], pageCounts{}
+	if size, ok := page[attrSize]; ok { // or else the page was deleted by hand
+		stored := numberOf(size)
+		held.stored = &stored
+	}
 	for name := range page {
 		if _, _, _, ok := spanOf(p.sortKey, name); ok {
 			held.add(name)
