@@ -17,7 +17,8 @@ import (
 const (
 	// maxWorkers is how many reads are processed at once, and how many writes.
 	// More would make each slower, and the counters would have more concurrent
-	// writers. A Lambda function processes one event at a time.
+	// writers. A Lambda function processes one event at a time. A batch counts as
+	// one, and makes up to maxAtOnce calls of the store at once.
 	maxWorkers = 32
 
 	// maxInFlight is how many reads may be in flight, and how many writes:
