@@ -27,8 +27,9 @@ const (
 	// larger.
 	maxInFlight = 1024
 
-	// maxBodies is how many bodies are read at once. Requests without a body do
-	// not wait for these. A batch counts as eight.
+	// maxBodies is how many bodies are read at once. If there are more, the
+	// oldest is stopped. Requests without a body are not counted. A batch counts
+	// as eight.
 	maxBodies = 1024
 )
 

@@ -83,8 +83,8 @@
 // # Example: an offset
 //
 // The thing at offset 5,000,000 of these is wanted. The snapshot and the counter
-// items since say that 2,737 things of today and 912 days of 5,475 things are
-// newer, and that 4,063 things of 2023-08-31 are to be skipped: 2.5 units. The 144
+// items since show that today has 2,737 things and each of the 912 days before has
+// 5,475. So 4,063 things of 2023-08-31 must still be skipped: 2.5 units. The 144
 // counter items of that day say that the buckets after 06:11:00 hold 4,060
 // things: 9 units. So the thing is the fourth from the newest in the bucket
 // 06:10:50 to 06:11:00, which an index of the things gives with one query.

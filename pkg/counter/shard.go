@@ -15,8 +15,9 @@ import (
 // conflict with another process it replaces the shard by another, at random.
 //
 // Each shard makes reading more expensive, so a process takes another shard
-// only after a conflict. It chooses from many, so that the second attempt
-// nearly always succeeds; the simulation in shard_test.go has the numbers.
+// only after a conflict, or when a page of its shard is full. It chooses from
+// many, so that the second attempt nearly always succeeds; the simulation in
+// shard_test.go has the numbers.
 
 // maxShards is enough for a thousand processes that each choose their own.
 const maxShards = 10_000

@@ -80,8 +80,8 @@ func (t *Table) writeFormat(ctx context.Context) error {
 }
 
 // checkTenant returns a [FormatError] if the oldest lead of a tenant was written by
-// a version that neither indexed nor counted leads as this one does. Lists would
-// lack leads. It sends requests only for a table without a format, and only once
+// an old version, whose index and counters this version does not read. Lists would
+// not have those leads. It sends requests only for a table without a format, and only once
 // for each tenant.
 func (t *Table) checkTenant(ctx context.Context, tenant lead.Tenant) error {
 	if _, checked := t.checked.Load(tenant); checked || !t.unmarked.Load() {

@@ -27,10 +27,10 @@ import (
 // names a lead, but the query did not return its row, the row may exist
 // nevertheless. So the transaction has the condition that it does not exist.
 //
-// An update replaces the guard too, because an upsert that read the rows before the
-// lead had the address must not create another lead afterwards. If the lead was not
-// changed for guardTime, all such upserts have ended, and its update is an ordinary
-// one.
+// An upsert that updates a lead replaces the guard too. Otherwise another upsert, which
+// read the rows before this lead had the address, could create a second lead. If the
+// lead was not changed for guardTime, no such upsert is running any more, and the guard
+// stays as it is.
 //
 // Ordinary creates and updates do not use the guard. They count as later than an
 // upsert that read the rows before they wrote theirs.
@@ -56,7 +56,7 @@ const (
 var errReadAgain = errors.New("the leads with the address may have changed")
 
 // Upsert implements [lead.Store]. A create takes 2 requests, and an update 3, or 4 if
-// the lead was updated in the last seconds. Leads that have no index row of the
+// the lead was updated within stableTime. Leads that have no index row of the
 // e-mail address are not found, see [Table.Reindex].
 func (t *Table) Upsert(ctx context.Context, tenant lead.Tenant, changes []lead.Change, only lead.Precondition) (l lead.Lead, created bool, err error) {
 	if _, err := lead.MatchKey(changes); err != nil {
